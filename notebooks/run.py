@@ -1,0 +1,136 @@
+"""Run a notebook from the terminal, as `make run` does, and keep the executed copy in output/.
+
+    python notebooks/run.py --content images/ruins.jpg --style images/starry_swirl.jpg
+
+The values given replace those of the notebook's cell with the tag `parameters`. The terminal shows
+the sections as they come, and the line that `nst_utils.Run` keeps up to date.
+"""
+
+import argparse
+import asyncio
+import signal
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+from nbclient.util import ensure_async
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+LAB = ROOT / "notebooks" / "Art_Generation_with_Neural_Style_Transfer.ipynb"
+LINE_ID = "nst-progress-"  # nst_utils.Run.LINE_ID; to import it is to load TensorFlow here too
+
+
+class TerminalClient(NotebookClient):
+    """Execute a notebook and tell the terminal how far it is."""
+
+    line = ""  # the progress line that stands on the terminal
+    printed = 0.0  # when a log, which cannot overwrite a line, got its last one
+
+    def say(self, text):
+        """Print a line for good."""
+        print(f"\n{text}" if self.line else text, flush=True)
+        self.line = ""
+
+    def show_progress(self, line):
+        """Print a line over the one before; a log gets one every 10 seconds."""
+        if sys.stdout.isatty():
+            print(f"\r{line:{len(self.line)}}", end="", flush=True)
+            self.line = line
+        elif time.monotonic() > self.printed + 10:
+            print(line, flush=True)
+            self.printed = time.monotonic()
+
+    def interrupt(self):
+        """Pass Ctrl-C on to the kernel, which ends its training run and keeps the picture."""
+        self.say("  stopping after this iteration")
+        self.interruption = asyncio.ensure_future(ensure_async(self.km.interrupt_kernel()))
+
+    async def async_execute_cell(self, cell, cell_index, **kwargs):
+        with suppress(NotImplementedError):  # Windows: Ctrl-C reaches the kernel by itself
+            asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self.interrupt)
+        if cell.cell_type == "markdown":
+            for line in cell.source.splitlines():
+                if line.startswith(("# ", "## ")):
+                    self.say(line.lstrip("# "))
+        return await super().async_execute_cell(cell, cell_index, **kwargs)
+
+    def process_message(self, msg, cell, cell_index):
+        content = msg["content"]
+        if content.get("transient", {}).get("display_id", "").startswith(LINE_ID):
+            self.show_progress("  " + content["data"]["text/plain"])
+        return super().process_message(msg, cell, cell_index)
+
+
+def set_parameters(notebook, values):
+    """Insert a cell that sets `values` (name to value) behind the cell tagged `parameters`."""
+    tagged = [i for i, c in enumerate(notebook.cells) if "parameters" in c.metadata.get("tags", [])]
+    if not tagged:
+        raise ValueError("the notebook has no cell with the tag `parameters` to set values in")
+    source = "\n".join(f"{name} = {value!r}" for name, value in values.items())
+    cell = nbformat.v4.new_code_cell(source, metadata={"tags": ["injected-parameters"]})
+    notebook.cells.insert(tagged[0] + 1, cell)
+
+
+def run(path, output_dir, values):
+    """Execute the notebook at `path` and write the executed copy into `output_dir`."""
+    notebook = nbformat.read(path, as_version=4)
+    if values:
+        set_parameters(notebook, values)
+    client = TerminalClient(
+        notebook,
+        timeout=None,
+        resources={"metadata": {"path": str(path.parent)}},
+        extra_arguments=["--log-level=ERROR"],
+    )
+    try:
+        client.execute()
+    finally:
+        output_dir.mkdir(parents=True, exist_ok=True)
+        nbformat.write(notebook, output_dir / path.name)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("notebook", nargs="?", type=Path, default=LAB)
+    parser.add_argument("--content", help="content picture")
+    parser.add_argument("--style", help="style picture")
+    parser.add_argument("--size", type=int, help="longest side of the content, in pixels")
+    parser.add_argument("--iterations", type=int, help="steps of the optimiser")
+    parser.add_argument("--precision", help="float32, bfloat16 or auto")
+    parser.add_argument("--weights", help="weight file, of VGG-19 or VGG-16")
+    parser.add_argument("--output", default="output", help="folder for everything that is made")
+    parser.add_argument(
+        "--resume", action="store_true", default=None, help="go on where a stopped run stopped"
+    )
+    args = parser.parse_args()
+    values = {
+        "CONTENT_IMAGE": args.content,
+        "STYLE_IMAGE": args.style,
+        "SIZE": args.size,
+        "ITERATIONS": args.iterations,
+        "PRECISION": args.precision,
+        "RESUME": args.resume,
+        "VGG_MODEL": args.weights,
+        "OUTPUT_DIR": args.output if args.output != "output" else None,
+    }
+    start = time.monotonic()
+    output_dir = ROOT / args.output
+    try:
+        run(args.notebook, output_dir, {k: v for k, v in values.items() if v is not None})
+    except CellExecutionError as error:
+        sys.exit(f"\n{error.ename}: {error.evalue}")
+    except (OSError, ValueError) as error:
+        sys.exit(f"\n{error}")
+    minutes, seconds = divmod(round(time.monotonic() - start), 60)
+    print(f"Finished in {minutes} min {seconds} s:")
+    for name in ("generated_image.jpg", "evolution.gif", args.notebook.name):
+        print(f"  {args.output}/{name}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,185 @@
+"""The lab's own training loop on the miniature network: reports, interrupts, going on, refusals."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+from PIL import Image
+
+import nst_utils
+from conftest import ROOT
+from run import LAB
+
+HEIGHT, WIDTH = 24, 32
+
+
+@pytest.fixture
+def train(fake_weights, tmp_path):
+    """Wire the lab's functions as the lab does, and call its model_nn.
+
+    `interrupt_at` sends this process SIGINT while the session runs that step.
+    """
+
+    def train(iterations, folder="output", interrupt_at=None, resume=False):
+        lab = nst_utils.functions_of(LAB)
+        rng = np.random.default_rng(0)
+        content, style, start = rng.uniform(-100, 100, (3, 1, HEIGHT, WIDTH, 3)).astype(np.float32)
+        steps = iter(range(iterations))
+
+        def count_step():
+            if next(steps) == interrupt_at:
+                os.kill(os.getpid(), signal.SIGINT)
+
+        with tf.Graph().as_default(), tf.Session() as sess:
+            lab.sess = sess
+            lab.model = nst_utils.load_vgg_model(fake_weights, HEIGHT, WIDTH)
+            sess.run(lab.model["input"].assign(content))
+            a_C = sess.run(lab.model["conv4_2"])
+            lab.J_content = lab.compute_content_cost(a_C, lab.model["conv4_2"])
+            sess.run(lab.model["input"].assign(style))
+            lab.J_style = lab.compute_style_cost(lab.model, lab.STYLE_LAYERS)
+            lab.J = lab.total_cost(lab.J_content, lab.J_style)
+            with tf.control_dependencies([tf.train.AdamOptimizer(2.0).minimize(lab.J)]):
+                lab.train_step = tf.py_func(count_step, [], [])
+            lab.OUTPUT_DIR, lab.RESUME = tmp_path / folder, resume
+            return lab.model_nn(sess, start, iterations)
+
+    return train
+
+
+def test_every_20th_and_the_last_iteration_is_reported(train, tmp_path, capsys):
+    train(43)
+    names = {path.name for path in (tmp_path / "output").iterdir()}
+    pictures = {"0.png", "20.png", "40.png", "42.png", "generated_image.jpg"}
+    assert names == pictures | {"costs.csv", "state.npz"}
+    rows = np.loadtxt(tmp_path / "output" / "costs.csv", delimiter=",", skiprows=1)
+    np.testing.assert_array_equal(rows[:, 0], [0, 20, 40, 42])
+    np.testing.assert_allclose(rows[:, 1], 10 * rows[:, 2] + 40 * rows[:, 3], rtol=1e-4)
+    assert rows[-1, 1] < rows[0, 1] / 10  # the cost falls
+    assert f"Iteration 20 :\ntotal cost = {rows[1, 1]:.6g}\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("step", [0, 7, 20])
+def test_an_interrupted_run_keeps_its_picture_and_goes_on_to_the_same_end(
+    train, tmp_path, capsys, step
+):
+    uninterrupted = train(25, "whole")
+    until_step = train(step + 1, "short")
+    capsys.readouterr()
+
+    stopped = train(25, interrupt_at=step)
+    assert f"Stopped after iteration {step}, the picture is kept: " in capsys.readouterr().out
+    np.testing.assert_allclose(stopped, until_step, rtol=1e-4, atol=1e-3)
+    with Image.open(tmp_path / "output" / "generated_image.jpg") as picture:
+        assert picture.size == (WIDTH, HEIGHT)
+
+    finished = train(25, resume=True)
+    np.testing.assert_allclose(finished, uninterrupted, rtol=1e-4, atol=1e-3)
+    rows = [
+        np.loadtxt(tmp_path / folder / "costs.csv", delimiter=",", skiprows=1)
+        for folder in ("output", "whole")
+    ]
+    np.testing.assert_allclose(rows[0], rows[1], rtol=1e-4)
+
+
+def test_after_a_run_ctrl_c_means_again_what_it_meant(train):
+    before = signal.getsignal(signal.SIGINT)
+    train(2, interrupt_at=0)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_second_interrupt_stops_at_once(tmp_path):
+    with (
+        tf.Session() as sess,
+        nst_utils.Run(sess, 9, tmp_path) as run,
+        pytest.raises(KeyboardInterrupt),
+    ):
+        for _ in run:
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+    assert not list(tmp_path.iterdir())
+
+
+def test_going_on_without_a_stopped_run_gets_one_sentence(train):
+    with pytest.raises(FileNotFoundError, match=r"state.npz is not there, so no run can be contin"):
+        train(2, resume=True)
+
+
+def test_going_on_with_another_run_s_state_gets_one_sentence(train, tmp_path):
+    (tmp_path / "output").mkdir()
+    np.savez(tmp_path / "output" / "state.npz", iteration=3, costs=[], input=np.zeros((1, 2, 2, 3)))
+    with pytest.raises(ValueError, match=r"state.npz is from a run of another size or optimiser: "):
+        train(2, resume=True)
+
+
+@pytest.mark.parametrize(("cost", "name"), [(0, "total"), (1, "content"), (2, "style")])
+def test_a_cost_that_is_not_finite_ends_the_run_by_name(tmp_path, cost, name):
+    image = np.zeros((1, 6, 8, 3), np.float32)
+    broken = np.where(np.arange(3) == cost, np.nan, 1.0)
+    message = (
+        rf"^the {name} cost is nan after iteration 3, the last good picture is .*0\.png: start"
+    )
+    with tf.Graph().as_default(), tf.Session() as sess:
+        tf.Variable(0.0, name="input").load(0.0, sess)
+        with (
+            nst_utils.Run(sess, 9, tmp_path) as run,
+            pytest.raises(FloatingPointError, match=message),
+        ):
+            for i in run:
+                if i == 3:  # not a 20th: an image that is not finite is due at once
+                    image = image * np.nan
+                if run.is_due(i, image):
+                    run.report(image, *(broken if i == 3 else np.ones(3)))
+    with Image.open(tmp_path / "0.png") as picture:
+        assert picture.size == (8, 6)
+    assert not (tmp_path / "3.png").exists()
+
+
+def test_a_folder_in_use_by_another_process_is_refused(train, tmp_path):
+    (tmp_path / "output").mkdir()
+    (tmp_path / "output" / ".run.pid").write_text(str(os.getppid()))
+    with pytest.raises(
+        RuntimeError, match=r"output is in use by another run \(process \d+\): wait"
+    ):
+        train(2)
+    assert [path.name for path in (tmp_path / "output").iterdir()] == [".run.pid"]
+
+
+def test_a_folder_of_a_run_that_died_is_free(train, tmp_path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    (tmp_path / "output").mkdir()
+    (tmp_path / "output" / ".run.pid").write_text(str(dead.pid))
+    train(1)
+    assert not (tmp_path / "output" / ".run.pid").exists()
+
+
+def test_an_output_folder_that_cannot_be_made_gets_one_sentence(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with (
+        pytest.raises(OSError, match=r"^the folder .*output cannot be made \(Not a direct"),
+        nst_utils.Run(None, 2, tmp_path / "file" / "output"),
+    ):
+        pass
+
+
+def test_ctrl_c_on_the_terminal_ends_make_run_with_a_picture(fake_weights, tmp_path):
+    command = [sys.executable, "-u", ROOT / "notebooks" / "run.py", "--weights", fake_weights]
+    command += ["--size", "48", "--iterations", "100000", "--output", tmp_path]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            if line.startswith("  iteration ") and len(lines) < 100:
+                process.send_signal(signal.SIGINT)
+                lines += process.stdout
+    assert process.returncode == 0, lines
+    assert "Finished in " in "".join(lines)
+    state = np.load(tmp_path / "state.npz")
+    assert 0 <= state["iteration"] < 99999
+    with Image.open(tmp_path / "generated_image.jpg") as picture:
+        assert picture.size == (48, 36)
