@@ -202,6 +202,10 @@ def load_vgg_model(
         else:
             layer = pool(layer, ksize=2, strides=2, padding="SAME")
         model[name] = tf.cast(layer, tf.float32)
+    # for the Gram matrices that follow in this graph; it ends with the last reference to it
+    graph = tf.get_default_graph()
+    graph.gram_gradient = graph.gradient_override_map({"MatMul": "GramMatMul"})
+    graph.gram_gradient.__enter__()
     return model
 
 
@@ -290,11 +294,40 @@ def _frozen_convolution_gradient(op, gradient):
     ), None
 
 
+def _matmul_gradient(op, gradient):
+    """MatMul's gradient, with one product instead of two where a matrix meets its own transpose.
+
+    Of G = A·Aᵀ it is (dG + dGᵀ)·A: a tenth of a bfloat16 step, for any way to write `gram_matrix`.
+    """
+    a, b = op.inputs
+    a_flipped, b_flipped = op.get_attr("transpose_a"), op.get_attr("transpose_b")
+    flipped = (a_flipped, b_flipped)
+    if _is_transpose(b, a, flipped) or (a.name == b.name and flipped == (False, True)):
+        return tf.matmul(gradient + tf.transpose(gradient), a), None
+    if _is_transpose(a, b, flipped) or (a.name == b.name and flipped == (True, False)):
+        return None, tf.matmul(b, gradient + tf.transpose(gradient))
+    if a_flipped:
+        a_gradient = tf.matmul(b, gradient, transpose_a=b_flipped, transpose_b=True)
+    else:
+        a_gradient = tf.matmul(gradient, b, transpose_b=not b_flipped)
+    if b_flipped:
+        b_gradient = tf.matmul(gradient, a, transpose_a=True, transpose_b=a_flipped)
+    else:
+        b_gradient = tf.matmul(a, gradient, transpose_a=not a_flipped)
+    return a_gradient, b_gradient
+
+
+def _is_transpose(a, b, flipped):
+    """Tell whether tensor `a` is `tf.transpose(b)` (names tell tensors apart), multiplied as is."""
+    return a.op.type == "Transpose" and a.op.inputs[0].name == b.name and not any(flipped)
+
+
 # Optimizer.minimize makes a convolution compute its kernel's gradient although nothing asks for
 # it, a third of a step. These gradients have none. A reloaded module finds them registered.
 with suppress(KeyError):
     tf.RegisterGradient("FrozenConv2D")(_frozen_convolution_gradient)
     tf.RegisterGradient("FrozenBiasAdd")(lambda op, gradient: (gradient, None))
+    tf.RegisterGradient("GramMatMul")(_matmul_gradient)
 
 
 # --- pictures ------------------------------------------------------------------------------------

@@ -154,6 +154,40 @@ def test_the_gradient_of_the_input_is_right(fake_weights, image):
     assert (up - down) / 0.2 == pytest.approx(length, rel=0.01)
 
 
+@pytest.mark.parametrize("transpose_a", [False, True])
+@pytest.mark.parametrize("transpose_b", [False, True])
+@pytest.mark.parametrize("kind", ["square", "two matrices", "transpose behind", "transpose before"])
+def test_matrix_products_keep_their_gradients(fake_weights, kind, transpose_a, transpose_b):
+    """The override for Gram matrices, against the graph without it, for every way to multiply."""
+    rng = np.random.default_rng(0)
+    A, B, upstream = rng.normal(size=(3, 4, 4))
+    gradients = []
+    for overridden in (True, False):
+        with tf.Graph().as_default(), tf.Session() as sess:
+            if overridden:
+                nst_utils.load_vgg_model(fake_weights, 8, 8)
+            a = tf.constant(A)
+            b = {"square": a, "two matrices": tf.constant(B)}.get(kind)
+            if b is None:
+                b = tf.transpose(a)
+            pair = (b, a) if kind == "transpose before" else (a, b)
+            C = tf.matmul(*pair, transpose_a=transpose_a, transpose_b=transpose_b)
+            wanted = [a, b] if kind == "two matrices" else [a]
+            gradients.append(sess.run(tf.gradients(C, wanted, tf.constant(upstream))))
+    np.testing.assert_allclose(*gradients, rtol=1e-12)
+
+
+def test_a_gram_matrix_has_a_gradient_of_one_product(fake_weights):
+    products = {}
+    for write in (lambda A: tf.matmul(A, A, transpose_b=True), lambda A: A @ tf.transpose(A)):
+        with tf.Graph().as_default() as graph:
+            nst_utils.load_vgg_model(fake_weights, 8, 8)
+            A = tf.constant(np.ones((3, 5)))
+            tf.gradients(write(A), A)
+            products[write] = sum(op.type == "MatMul" for op in graph.get_operations())
+    assert list(products.values()) == [2, 2]  # the Gram matrix itself, and one
+
+
 def test_bfloat16_is_near_float32_and_leaves_conv1_1_exact(fake_weights, image):
     exact = activations(fake_weights, image)
     near = activations(fake_weights, image, precision="bfloat16")

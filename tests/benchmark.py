@@ -1,0 +1,359 @@
+"""Measure the lab against the course's graph and, on request, against PyTorch.
+
+    python tests/benchmark.py           the course's graph, ours in float32 and bfloat16
+    python tests/benchmark.py --peers   PyTorch as well, in a virtual environment of its own
+
+Each variant is a process of its own that paints the lab's pair of pictures from the lab's start:
+the same layers, sizes, costs and Adam, checked by comparing the costs. The steps are interleaved
+(one of each, again and again), because machines are noisy: trust the ratios more than the seconds.
+Prints Markdown.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import venv
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+ROOT = Path(__file__).resolve().parent.parent
+PEERS_VENV = ROOT / ".bench"
+PEERS_NEED = ("torch", "numpy", "psutil")
+STEPS = 7  # of each variant, counted, after 2 that are not
+TOLERANCE = {"float32": 1e-4, "bfloat16": 0.02}  # of the costs, relative
+SIZES = ((150, 200), (300, 400), (600, 800), (1200, 1600))
+
+OURS = ("course's graph", "lab, float32", "lab, bfloat16", "course's costs on our graph, float32")
+PEERS = tuple(
+    f"PyTorch {mode}, {precision}"
+    for precision in ("float32", "bfloat16")
+    for mode in ("eager", "compiled")
+)
+
+
+# --- the workers ---------------------------------------------------------------------------------
+
+
+def course_graph(weights, height, width):
+    """Build VGG as the course's helper does: weights as constants, `conv2d(…) + b`, no fusion."""
+    import tensorflow.compat.v1 as tf
+
+    zeros = np.zeros((1, height, width, 3), np.float32)
+    model = {"input": tf.Variable(zeros)}
+    layer = model["input"]
+    for block in range(1, 6):
+        for name in sorted(name for name in weights if name.startswith(f"conv{block}")):
+            W, b = (tf.constant(array) for array in weights[name])
+            layer = tf.nn.relu(tf.nn.conv2d(layer, W, [1, 1, 1, 1], "SAME") + b)
+            model[name] = layer
+        layer = tf.nn.avg_pool(layer, [1, 2, 2, 1], [1, 2, 2, 1], "SAME")
+    return model
+
+
+def course_gram(A):
+    """The Gram matrix in the form that most copies of the assignment have."""
+    import tensorflow.compat.v1 as tf
+
+    return tf.matmul(A, tf.transpose(A))
+
+
+def prepare(height, width):
+    """Return the lab's content, style and start image, each (1, height, width, 3), normalised."""
+    import nst_utils
+
+    content, style = (
+        nst_utils.reshape_and_normalize_image(
+            nst_utils.load_image(ROOT / "images" / f"{name}_800x600.jpg", height, width),
+            height,
+            width,
+        )
+        for name in ("pyramid", "impressionist")
+    )
+    np.random.seed(3)
+    np.random.randn(2)
+    return content, style, nst_utils.generate_noise_image(content)
+
+
+class Lab:
+    """The lab's training loop, wired as its notebook wires it, for one of OURS."""
+
+    def __init__(self, variant, height, width):
+        sys.path.insert(0, str(ROOT))
+        import nst_utils
+        from nst_utils import tf
+
+        tf.logging.set_verbosity(tf.logging.ERROR)
+        tf.disable_v2_behavior()
+        lab = nst_utils.functions_of(
+            ROOT / "notebooks" / "Art_Generation_with_Neural_Style_Transfer.ipynb"
+        )
+        weights = ROOT / nst_utils.CONFIG.VGG_MODEL
+        content, style, start = prepare(height, width)
+        self.sess = lab.sess = tf.InteractiveSession()
+        if variant == "course's graph":
+            self.model = course_graph(nst_utils.read_vgg(weights)[1], height, width)
+        else:
+            precision = "bfloat16" if "bfloat16" in variant else "float32"
+            self.model = nst_utils.load_vgg_model(weights, height, width, precision)
+        if variant.startswith("course"):
+            lab.gram_matrix = course_gram
+        self.sess.run(self.model["input"].assign(content))
+        a_C = self.sess.run(self.model["conv4_2"])
+        J_content = lab.compute_content_cost(a_C, self.model["conv4_2"])
+        self.sess.run(self.model["input"].assign(style))
+        J_style = lab.compute_style_cost(self.model, lab.STYLE_LAYERS)
+        self.costs_ = [lab.total_cost(J_content, J_style), J_content, J_style]
+        self.train_step = tf.train.AdamOptimizer(2.0).minimize(self.costs_[0])
+        self.gradient = tf.gradients(self.costs_[0], self.model["input"])[0]
+        self.start = start
+        self.sess.run(tf.global_variables_initializer())
+        self.sess.run(self.model["input"].assign(start))
+
+    def step(self):
+        self.sess.run(self.train_step)
+
+    def costs(self):
+        return [float(cost) for cost in self.sess.run(self.costs_)]
+
+    def lbfgs(self, target):
+        """Descend by SciPy's L-BFGS until the total cost is at most `target`."""
+        from scipy.optimize import minimize
+
+        class Reached(Exception):
+            pass
+
+        def cost_and_gradient(x):
+            self.sess.run(self.model["input"].assign(x.reshape(self.start.shape)))
+            cost, gradient = self.sess.run([self.costs_[0], self.gradient])
+            nonlocal evaluations
+            evaluations += 1
+            if cost <= target:
+                raise Reached
+            return float(cost), gradient.ravel().astype(np.float64)
+
+        evaluations = 0
+        begin = time.perf_counter()
+        with suppress(Reached):
+            minimize(cost_and_gradient, self.start.ravel(), jac=True, method="L-BFGS-B")
+        return {"seconds": time.perf_counter() - begin, "evaluations": evaluations}
+
+
+def serve(variant, height, width):
+    """Be the worker of one variant: answer one command a line on standard input."""
+    out = os.fdopen(os.dup(1), "w")  # what libraries print on standard output goes elsewhere
+    os.dup2(2, 1)
+    process = psutil.Process()
+    if variant.startswith("PyTorch"):
+        from benchmark_torch import Torch
+
+        subject = Torch(variant, height, width)
+    else:
+        subject = Lab(variant, height, width)
+    subject.step()
+    answer = {"start": time.time() - process.create_time(), "costs": subject.costs()}
+    while True:
+        print(json.dumps(answer), file=out, flush=True)
+        command, *arguments = (sys.stdin.readline() or "quit").split()
+        if command == "quit":
+            return
+        begin = time.perf_counter()
+        value = getattr(subject, command)(*map(float, arguments)) if command != "peak" else None
+        answer = {"seconds": time.perf_counter() - begin, "value": value, "peak": peak(process)}
+
+
+def peak(process):
+    """Return the most memory that a process has held so far, in bytes."""
+    if sys.platform == "win32":
+        return process.memory_info().peak_wset
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
+        1 if sys.platform == "darwin" else 1024
+    )
+
+
+class Worker:
+    """The other end of `serve`."""
+
+    def __init__(self, variant, height=300, width=400):
+        python = peers_python() if variant.startswith("PyTorch") else sys.executable
+        command = [python, __file__, "--worker", variant, "--height", height, "--width", width]
+        self.process = subprocess.Popen(
+            list(map(str, command)),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        self.first = self.read()
+
+    def read(self):
+        line = self.process.stdout.readline()
+        if not line:
+            sys.exit(f"the worker {self.process.args[3]!r} died: run it alone to see why")
+        return json.loads(line)
+
+    def ask(self, command):
+        print(command, file=self.process.stdin, flush=True)
+        return self.read()
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+# --- what is measured ----------------------------------------------------------------------------
+
+
+def compare(variants):
+    """Interleave the variants' steps; return a row of figures for each."""
+    workers = {name: Worker(name) for name in variants}
+    times = {name: [] for name in variants}
+    for i in range(STEPS + 2):
+        for name, worker in workers.items():
+            seconds = worker.ask("step")["seconds"]
+            if i >= 2:
+                times[name].append(seconds)
+    rows = {}
+    for name, worker in workers.items():
+        costs = worker.first["costs"]
+        rows[name] = {"times": times[name], "costs": costs, "peak": worker.ask("peak")["peak"]}
+        rows[name]["start"] = worker.first["start"]
+        worker.close()
+    reference = rows["lab, float32"]["costs"]
+    for name, row in rows.items():
+        tolerance = TOLERANCE["bfloat16" if "bfloat16" in name else "float32"]
+        np.testing.assert_allclose(row["costs"], reference, rtol=tolerance, err_msg=name)
+    return rows
+
+
+def print_comparison(rows):
+    base = rows["course's graph"]["times"]
+    print("\n| one step at 400×300 | s, median | ÷ course's graph | spread | peak memory, GB |")
+    print("| --- | ---: | ---: | ---: | ---: |")
+    for name, row in rows.items():
+        ratios = [a / b for a, b in zip(row["times"], base, strict=True)]
+        print(
+            f"| {name} | {statistics.median(row['times']):.3f} | {statistics.median(ratios):.2f} "
+            f"| {min(ratios):.2f}-{max(ratios):.2f} | {row['peak'] / 1e9:.2f} |"
+        )
+
+
+def print_start_up(variants):
+    print("\n| fresh process to the end of the first step | s, median of 3 |")
+    print("| --- | ---: |")
+    starts = {name: [] for name in variants}
+    for _ in range(3):
+        for name, seconds in starts.items():
+            worker = Worker(name)
+            seconds.append(worker.first["start"])
+            worker.close()
+    for name, seconds in starts.items():
+        print(f"| {name} | {statistics.median(seconds):.1f} |")
+
+
+def print_sizes(variants):
+    print(
+        "\n| size | " + " | ".join(f"{v}: s/step, per megapixel, peak GB" for v in variants) + " |"
+    )
+    print("| --- |" + " ---: |" * len(variants))
+    for height, width in SIZES:
+        cells = []
+        for name in variants:
+            worker = Worker(name, height, width)
+            worker.ask("step")
+            seconds = statistics.median(worker.ask("step")["seconds"] for _ in range(3))
+            memory = worker.ask("peak")["peak"] / 1e9
+            cells.append(f"{seconds:.2f}, {seconds / (height * width / 1e6):.2f}, {memory:.2f}")
+            worker.close()
+        print(f"| {width}×{height} | " + " | ".join(cells) + " |")
+
+
+def print_race(course_step):
+    """Time to the cost that Adam reaches at iteration 180, and bfloat16 against float32 at 100."""
+    adam = Worker("lab, float32")
+    near = Worker("lab, bfloat16")
+    for _ in range(99):
+        adam.ask("step")
+        near.ask("step")
+    exact, other = adam.ask("costs")["value"][0], near.ask("costs")["value"][0]
+    print(f"\nCost after 100 steps, bfloat16 against float32: {other / exact - 1:+.3%}")
+    for _ in range(81):
+        adam.ask("step")
+    target = adam.ask("costs")["value"][0]
+    fast = near.ask(f"lbfgs {target}")["value"]
+    course = 181 * course_step
+    print(
+        f"\nTo the total cost of iteration 180, {target:.4g}: course's graph with Adam "
+        f"{course:.0f} s (181 steps), bfloat16 with L-BFGS {fast['seconds']:.1f} s ({fast['evaluations']} "
+        f"evaluations), 1/{course / fast['seconds']:.1f}"
+    )
+    adam.close()
+    near.close()
+
+
+def processor():
+    """Name the processor and what it has for bfloat16."""
+    info = Path("/proc/cpuinfo")
+    text = info.read_text() if info.exists() else ""
+    names = [line.split(": ")[1] for line in text.splitlines() if line.startswith("model name")]
+    flags = [flag for flag in ("avx512f", "avx512_bf16", "amx_bf16") if flag in text.split()]
+    return ", ".join([*(names or [platform.processor()])[:1], f"{os.cpu_count()} cores", *flags])
+
+
+def peers_python():
+    """Make PyTorch's virtual environment where it is missing; return its Python."""
+    python = PEERS_VENV / ("Scripts" if os.name == "nt" else "bin") / "python"
+    if not PEERS_VENV.exists():
+        venv.create(PEERS_VENV, with_pip=True)
+        subprocess.run([python, "-m", "pip", "install", "-q", *PEERS_NEED], check=True)
+    return python
+
+
+def export_problem(path, height=300, width=400):
+    """Write weights (out, in, 3, 3) and images (1, 3, height, width) for PyTorch."""
+    sys.path.insert(0, str(ROOT))
+    import nst_utils
+
+    _, weights = nst_utils.read_vgg(ROOT / nst_utils.CONFIG.VGG_MODEL)
+    problem = {name: W.transpose(3, 2, 0, 1) for name, (W, b) in weights.items()}
+    problem |= {f"bias_{name}": b for name, (W, b) in weights.items()}
+    images = zip(("content", "style", "start"), prepare(height, width), strict=True)
+    problem |= {name: image.transpose(0, 3, 1, 2) for name, image in images}
+    np.savez(path, **{name: np.ascontiguousarray(array) for name, array in problem.items()})
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--peers", action="store_true", help="measure PyTorch as well")
+    parser.add_argument("--quick", action="store_true", help="the steps at 400×300 alone")
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    parser.add_argument("--height", type=int, default=300, help=argparse.SUPPRESS)
+    parser.add_argument("--width", type=int, default=400, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.worker:
+        return serve(args.worker, args.height, args.width)
+    print(f"Measured on {processor()}.")
+    with tempfile.TemporaryDirectory() as folder:
+        if args.peers:
+            os.environ["BENCHMARK_PROBLEM"] = str(Path(folder, "problem.npz"))
+            export_problem(os.environ["BENCHMARK_PROBLEM"])
+        rows = compare(OURS + (PEERS if args.peers else ()))
+    print_comparison(rows)
+    if not args.quick:
+        print_start_up(OURS[:3])
+        print_sizes(OURS[1:3])
+        print_race(statistics.median(rows["course's graph"]["times"]))
+
+
+if __name__ == "__main__":
+    main()
