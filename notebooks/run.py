@@ -8,6 +8,8 @@ the sections as they come, and the line that `nst_utils.Run` keeps up to date.
 
 import argparse
 import asyncio
+import os
+import re
 import signal
 import sys
 import time
@@ -28,6 +30,7 @@ LINE_ID = "nst-progress-"  # nst_utils.Run.LINE_ID; to import it is to load Tens
 class TerminalClient(NotebookClient):
     """Execute a notebook and tell the terminal how far it is."""
 
+    echo = False  # print what cells print
     line = ""  # the progress line that stands on the terminal
     printed = 0.0  # when a log, which cannot overwrite a line, got its last one
 
@@ -63,6 +66,8 @@ class TerminalClient(NotebookClient):
         content = msg["content"]
         if content.get("transient", {}).get("display_id", "").startswith(LINE_ID):
             self.show_progress("  " + content["data"]["text/plain"])
+        if self.echo and msg["msg_type"] == "stream":
+            self.say(content["text"].rstrip("\n"))
         return super().process_message(msg, cell, cell_index)
 
 
@@ -76,19 +81,34 @@ def set_parameters(notebook, values):
     notebook.cells.insert(tagged[0] + 1, cell)
 
 
+def is_course_notebook(notebook):
+    """Tell whether a notebook was written for TensorFlow 1 itself."""
+    code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+    return "compat.v1" not in code and re.search(r"\btf\.(Interactive)?Session\b", code)
+
+
 def run(path, output_dir, values):
-    """Execute the notebook at `path` and write the executed copy into `output_dir`."""
+    """Execute the notebook at `path` and write the executed copy into `output_dir`.
+
+    A course notebook of 2018 gets `tf1_compat`, and what it prints is printed here too.
+    """
     notebook = nbformat.read(path, as_version=4)
     if values:
         set_parameters(notebook, values)
     client = TerminalClient(
         notebook,
         timeout=None,
+        kernel_name="python3",
         resources={"metadata": {"path": str(path.parent)}},
         extra_arguments=["--log-level=ERROR"],
     )
+    environment = dict(os.environ)
+    if is_course_notebook(notebook):
+        client.echo = True
+        client.extra_arguments += ["--ext=tf1_compat"]
+        environment["PYTHONPATH"] = str(ROOT)
     try:
-        client.execute()
+        client.execute(env=environment)
     finally:
         output_dir.mkdir(parents=True, exist_ok=True)
         nbformat.write(notebook, output_dir / path.name)
@@ -118,7 +138,7 @@ def main():
         "VGG_MODEL": args.weights,
         "OUTPUT_DIR": args.output if args.output != "output" else None,
     }
-    start = time.monotonic()
+    start, begun = time.monotonic(), time.time()
     output_dir = ROOT / args.output
     try:
         run(args.notebook, output_dir, {k: v for k, v in values.items() if v is not None})
@@ -129,7 +149,9 @@ def main():
     minutes, seconds = divmod(round(time.monotonic() - start), 60)
     print(f"Finished in {minutes} min {seconds} s:")
     for name in ("generated_image.jpg", "evolution.gif", args.notebook.name):
-        print(f"  {args.output}/{name}")
+        made = output_dir / name
+        if made.exists() and made.stat().st_mtime >= begun:
+            print(f"  {os.path.relpath(made)}")
 
 
 if __name__ == "__main__":
