@@ -1,13 +1,16 @@
 """The lab's own training loop on the miniature network: reports, interrupts, going on, refusals."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
 
 import numpy as np
+import psutil
 import pytest
 import tensorflow.compat.v1 as tf
+from IPython.core.interactiveshell import InteractiveShell
 from PIL import Image
 
 import nst_utils
@@ -183,3 +186,77 @@ def test_ctrl_c_on_the_terminal_ends_make_run_with_a_picture(fake_weights, tmp_p
     assert 0 <= state["iteration"] < 99999
     with Image.open(tmp_path / "generated_image.jpg") as picture:
         assert picture.size == (48, 36)
+
+
+# --- out of order ------------------------------------------------------------------------------
+
+
+def test_an_open_session_is_closed_before_a_new_one_is_made():
+    for _ in range(2):  # the lab's session cell, run twice
+        nst_utils.close_session()
+        tf.reset_default_graph()
+        sess = tf.InteractiveSession()
+    assert tf.get_default_session() is sess
+    nst_utils.close_session()
+    assert tf.get_default_session() is None
+
+
+def test_a_model_of_an_earlier_graph_gets_one_sentence(fake_weights):
+    with tf.Graph().as_default(), tf.Session():
+        model = nst_utils.load_vgg_model(fake_weights, HEIGHT, WIDTH)
+    with (
+        tf.Graph().as_default(),
+        tf.Session(),
+        pytest.raises(RuntimeError, match=r"^this model belongs to an earlier graph: run the cell"),
+    ):
+        model["input"].assign(np.zeros((1, HEIGHT, WIDTH, 3)))
+
+
+def test_an_optimiser_of_an_earlier_graph_gets_one_sentence(tmp_path):
+    with tf.Graph().as_default():
+        train_step = tf.no_op()
+    with tf.Graph().as_default(), tf.Session() as sess:
+        tf.Variable(0.0)
+        with (
+            pytest.raises(RuntimeError, match=r"^the costs or the optimiser belong to an earlier"),
+            nst_utils.Run(sess, 1, tmp_path) as run,
+        ):
+            for _ in run:
+                sess.run(train_step)
+        with pytest.raises(ValueError, match=r"^train_step is None or of an earlier graph: run"):
+            nst_utils.estimate(sess, train_step, 10)
+
+
+def test_a_missing_name_gets_one_sentence(capsys):
+    shell = InteractiveShell.instance()
+    try:
+        nst_utils.explain_missing_names()
+        shell.run_cell("print(model)")
+    finally:
+        InteractiveShell.clear_instance()
+    assert (
+        "name 'model' is not defined: run the cells above this one first" in capsys.readouterr().out
+    )
+
+
+# --- what a run takes --------------------------------------------------------------------------
+
+
+def test_an_estimate_says_time_and_memory_and_changes_nothing(capsys):
+    with tf.Graph().as_default(), tf.Session() as sess:
+        x = tf.Variable(5.0)
+        train_step = tf.train.AdamOptimizer(2.0).minimize(x * x)
+        nst_utils.estimate(sess, train_step, 200)
+        assert sess.run(x) == 5
+    said = capsys.readouterr().out
+    assert re.match(r"\d+\.\d\d s a step and \d+\.\d GB of memory: 200 iterations take about", said)
+
+
+def test_a_picture_too_large_for_the_memory_is_refused_with_the_size_that_fits(fake_weights):
+    with pytest.raises(MemoryError, match=r"^training on 400000×300000 pixels takes ") as caught:
+        nst_utils.load_vgg_model(fake_weights, 300_000, 400_000)
+    width, height = map(int, re.search(r"(\d+)×(\d+) is the largest", str(caught.value)).groups())
+    assert width / height == pytest.approx(4 / 3, rel=0.01)
+    assert (
+        0.5 < nst_utils.BYTES_PER_PIXEL * width * height / psutil.virtual_memory().available < 1.5
+    )

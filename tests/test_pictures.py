@@ -1,0 +1,681 @@
+"""Pictures and weight files as people have them: every kind, every size, and all that goes wrong.
+
+Each input either gives the right pixels or one sentence: what was found, what was expected and what
+to do.
+"""
+
+import errno
+import os
+import struct
+import tempfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+import nst_utils
+from fake_vgg import fake_convolutions, write_fake_vgg
+from nst_utils import CONFIG
+
+pytestmark = pytest.mark.filterwarnings("error")  # a warning on a student's screen is noise
+repeatable = settings(deadline=None, database=None, derandomize=True, max_examples=100)
+
+H, W = 24, 36
+y, x = np.mgrid[:H, :W]
+COLOURS = np.stack([7 * x, 10 * y, 255 - 3 * x - 5 * y], axis=2).astype(np.uint8)
+GREY = (5 * x + 3 * y).astype(np.uint8)  # 0-244
+ALPHA = (11 * y).astype(np.uint8)
+TABLE = np.random.default_rng(0).integers(0, 256, (256, 3), dtype=np.uint8)  # a palette
+
+
+def refused(match, function, *args):
+    """Expect one sentence of ours, and no library's traceback chained to it."""
+    with pytest.raises((OSError, ValueError), match=match) as caught:
+        function(*args)
+    text = str(caught.value)
+    assert "\n" not in text
+    assert ": " in text
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+def as_rgb(grey):
+    return np.repeat(np.asarray(grey)[:, :, None], 3, axis=2)
+
+
+def over_white(colours, alpha):
+    share = alpha[:, :, None] / 255
+    return share * colours + (1 - share) * 255
+
+
+# --- every kind of picture -----------------------------------------------------------------------
+
+
+def picture(pixels, mode=None):
+    image = Image.fromarray(pixels)
+    return image.convert(mode) if mode else image
+
+
+def with_palette(mode, pixels):
+    image = Image.frombytes(mode, (W, H), np.ascontiguousarray(pixels).tobytes())
+    image.putpalette(TABLE.tobytes())
+    return image
+
+
+def sixteen_bits(levels):
+    """Spread 0-255 over 0-65535, with low bytes that a reader must not mix up with the high."""
+    return (levels.astype(np.uint32) * 65535 // 255 // 16 * 16 + 7).clip(0, 65535).astype(np.uint16)
+
+
+def png(samples):
+    """Encode uint16 samples (H, W, channels) as a 16-bit PNG, which Pillow writes only in grey."""
+    height, width, channels = samples.shape
+    colour_type = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in samples)
+    header = struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in chunks
+    )
+
+
+RGBA, LA = np.dstack([COLOURS, ALPHA]), np.dstack([GREY, ALPHA])
+DEEP = sixteen_bits(GREY)
+DEEP_COLOURS, DEEP_RGBA, DEEP_LA = sixteen_bits(COLOURS), sixteen_bits(RGBA), sixteen_bits(LA)
+BIG_ENDIAN = DEEP.astype(">u2").tobytes()
+INTEGERS = GREY.astype(np.int32)
+LAB = np.dstack([GREY, GREY * 0, GREY * 0]).tobytes()  # no colour, and L* is near sRGB's curve
+COLOUR_PICTURE, PALETTE = picture(COLOURS), with_palette("P", GREY)
+BEST = {"quality": 95, "subsampling": 0}
+
+# what comes out: the picture in colour, in grey or through the palette, and over white
+PLAIN, MAPPED = as_rgb(GREY), TABLE[GREY]
+STRETCHED = as_rgb(np.rint(GREY / 244 * 255))
+OVER, GREY_OVER = over_white(COLOURS, ALPHA), over_white(PLAIN, ALPHA)
+BLUE_GONE = np.where((COLOURS == (0, 0, 255)).all(axis=2, keepdims=True), 255, COLOURS)
+FIRST_GONE = np.where(GREY[:, :, None] == 0, 255, MAPPED)
+
+# kind: (file name, picture or bytes, options of Pillow's save, what comes out, grey levels off)
+KINDS = {
+    "JPEG": ("p.jpg", COLOUR_PICTURE, BEST, COLOURS, 4),
+    "progressive JPEG": ("p.jpg", COLOUR_PICTURE, {"progressive": True}, COLOURS, 16),
+    "grey JPEG": ("p.jpg", picture(GREY), BEST, PLAIN, 4),
+    "CMYK JPEG": ("p.jpg", picture(COLOURS, "CMYK"), BEST, COLOURS, 8),
+    "a phone's MPO": ("p.mpo", COLOUR_PICTURE, BEST, COLOURS, 4),
+    "PNG": ("p.png", COLOUR_PICTURE, {}, COLOURS, 0),
+    "PNG named .jpg": ("p.jpg", COLOUR_PICTURE, {"format": "PNG"}, COLOURS, 0),
+    "no extension": ("naïve photo", COLOUR_PICTURE, {"format": "PNG"}, COLOURS, 0),
+    "grey": ("p.png", picture(GREY), {}, PLAIN, 0),
+    "one bit": ("p.png", picture(GREY > 99), {}, as_rgb(255 * (GREY > 99)), 0),
+    "alpha": ("p.png", picture(RGBA), {}, OVER, 1),
+    "grey with alpha": ("p.png", picture(LA), {}, GREY_OVER, 1),
+    "transparent blue": ("p.png", COLOUR_PICTURE, {"transparency": (0, 0, 255)}, BLUE_GONE, 0),
+    "palette": ("p.png", PALETTE, {}, MAPPED, 0),
+    "transparent entry": ("p.png", PALETTE, {"transparency": 0}, FIRST_GONE, 0),
+    "palette's alphas": (
+        *("p.png", PALETTE, {"transparency": bytes(range(256))}, over_white(MAPPED, GREY), 1),
+    ),
+    "palette with alpha": ("p.tif", with_palette("PA", LA), {}, over_white(MAPPED, ALPHA), 1),
+    "16-bit grey PNG": ("p.png", png(DEEP[:, :, None]), {}, PLAIN, 1),
+    "16-bit colour PNG": ("p.png", png(DEEP_COLOURS), {}, COLOURS, 1),
+    "16-bit alpha PNG": ("p.png", png(DEEP_RGBA), {}, OVER, 2),
+    "16-bit grey and alpha PNG": ("p.png", png(DEEP_LA), {}, GREY_OVER, 2),
+    "16-bit TIFF": ("p.tif", picture(DEEP), {}, PLAIN, 1),
+    "big-endian TIFF": ("p.tif", Image.frombytes("I;16B", (W, H), BIG_ENDIAN), {}, PLAIN, 1),
+    "16-bit PGM": ("p.pgm", b"P5 36 24 65535\n" + BIG_ENDIAN, {}, PLAIN, 1),
+    "32-bit TIFF": ("p.tif", picture(INTEGERS * 9000), {}, STRETCHED, 1),
+    "negative integers": ("p.tif", picture(INTEGERS - 99), {}, STRETCHED, 1),
+    "float TIFF": ("p.tif", picture(GREY / np.float32(255)), {}, STRETCHED, 1),
+    "wide float TIFF": ("p.tif", picture(GREY * np.float32(1e30)), {}, STRETCHED, 1),
+    "constant float TIFF": ("p.tif", picture(np.ones((H, W), np.float32)), {}, 0 * PLAIN, 0),
+    "TIFF": ("p.tif", COLOUR_PICTURE, {"compression": "tiff_lzw"}, COLOURS, 0),
+    "CMYK TIFF": ("p.tif", picture(COLOURS, "CMYK"), {}, COLOURS, 0),
+    "Lab TIFF": ("p.tif", Image.frombytes("LAB", (W, H), LAB), {}, PLAIN, 10),
+    "several pages": ("p.tif", COLOUR_PICTURE, {"append_images": [picture(GREY)]}, COLOURS, 0),
+    "WebP": ("p.webp", COLOUR_PICTURE, {"lossless": True}, COLOURS, 0),
+    "WebP with alpha": ("p.webp", picture(RGBA), {"lossless": True, "exact": True}, OVER, 1),
+    "animated WebP": (
+        *("p.webp", COLOUR_PICTURE, {"lossless": True, "append_images": [picture(PLAIN)]}),
+        *(COLOURS, 0),
+    ),
+    "GIF": ("p.gif", PALETTE, {}, MAPPED, 0),
+    "animated GIF": ("p.gif", PALETTE, {"append_images": [picture(GREY)]}, MAPPED, 0),
+    "transparent GIF": ("p.gif", PALETTE, {"transparency": 0}, FIRST_GONE, 0),
+    "BMP, upper case": ("P.BMP", COLOUR_PICTURE, {}, COLOURS, 0),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_picture_gives_its_pixels(tmp_path, kind):
+    name, content, options, expected, tolerance = KINDS[kind]
+    path = tmp_path / name
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        content.save(path, **{"save_all": True} if "append_images" in options else {}, **options)
+    loaded = nst_utils.load_image(path, H, W)
+    assert loaded.shape == (H, W, 3)
+    assert loaded.dtype == np.uint8
+    assert loaded.flags.writeable
+    np.testing.assert_allclose(loaded.astype(int), expected, rtol=0, atol=tolerance)
+    assert nst_utils.fit_size(path, 72) == (48, 72)
+
+
+# EXIF orientation: what a viewer does with the stored pixels
+TURNS = {
+    1: lambda a: a,
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.transpose(1, 0, 2),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: a[::-1, ::-1].transpose(1, 0, 2),
+    8: lambda a: np.rot90(a, 1),
+}
+
+
+@pytest.mark.parametrize("name", ["p.jpg", "p.png", "p.tif", "p.webp"])
+@pytest.mark.parametrize("orientation", TURNS)
+def test_a_phone_s_picture_stands_upright(tmp_path, name, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    picture(COLOURS).save(tmp_path / name, exif=exif, quality=95)
+    upright = TURNS[orientation](COLOURS)
+    assert nst_utils.fit_size(tmp_path / name, 36) == upright.shape[:2]
+    loaded = nst_utils.load_image(tmp_path / name, *upright.shape[:2]).astype(int)
+    np.testing.assert_allclose(loaded, upright, rtol=0, atol=12)
+
+
+def test_a_camera_s_odd_exif_does_no_harm(tmp_path):
+    """Software (0x131) as a float: Pillow reads it and cannot write it back, as turning does."""
+    entries = struct.pack("<HHII", 0x112, 3, 1, 6) + struct.pack("<HHIf", 0x131, 11, 1, 2.5)
+    exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 2) + entries + bytes(4)
+    picture(COLOURS).save(tmp_path / "p.jpg", exif=exif, quality=95)
+    loaded = nst_utils.load_image(tmp_path / "p.jpg", W, H).astype(int)
+    np.testing.assert_allclose(loaded, TURNS[6](COLOURS), rtol=0, atol=12)
+
+
+# --- every size ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (5000, 1), (1, 5000), (2, 3)])
+def test_tiny_and_thin_pictures_fill_the_graph(tmp_path, height, width):
+    path = tmp_path / "p.png"
+    Image.new("RGB", (width, height), (10, 20, 30)).save(path)
+    loaded = nst_utils.load_image(path)
+    np.testing.assert_array_equal(loaded, np.broadcast_to((10, 20, 30), (300, 400, 3)))
+    fitted = nst_utils.fit_size(path)
+    assert (max(fitted), min(fitted) >= 16) == (400, True)
+    assert nst_utils.load_image(path, *fitted).shape == (*fitted, 3)
+
+
+def test_a_large_jpeg_keeps_its_brightness_and_its_middle(tmp_path):
+    """A ramp of 3000 pixels, decoded at an eighth of that: 20 even steps, symmetric to grey."""
+    ramp = np.broadcast_to(np.linspace(0, 255, 3000), (1500, 3000)).astype(np.uint8)
+    Image.fromarray(ramp).save(tmp_path / "p.jpg", quality=95)
+    loaded = nst_utils.load_image(tmp_path / "p.jpg", 10, 20)[5, :, 0]
+    np.testing.assert_allclose(loaded, (np.arange(20) + 0.5) * 255 / 20, atol=1.5)
+
+
+def test_a_phone_s_200_megapixels_need_little_memory(tmp_path):
+    """All its pixels are 600 MB in RGB; with 150 MB more than now it must work."""
+    resource = pytest.importorskip("resource")
+    statm = Path("/proc/self/statm")
+    if not statm.exists():
+        pytest.skip("needs Linux's account of memory")
+    path = tmp_path / "p.jpg"
+    Image.new("L", (16320, 12240), 77).save(path)
+    now = int(statm.read_text().split()[0]) * resource.getpagesize()
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (now + 150_000_000, hard))
+    try:
+        assert nst_utils.fit_size(path, 800) == (600, 800)
+        loaded = nst_utils.load_image(path, 300, 400)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+    assert loaded.shape == (300, 400, 3)
+    assert np.ptp(loaded) == 0
+
+
+def test_above_pillow_s_limit_a_picture_loads_and_nothing_is_printed(tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", H * W - 1)
+    picture(COLOURS).save(tmp_path / "p.png")
+    np.testing.assert_array_equal(nst_utils.load_image(tmp_path / "p.png", H, W), COLOURS)
+    assert capfd.readouterr() == ("", "")
+
+
+# --- what is no picture --------------------------------------------------------------------------
+
+
+def bad_picture(kind, folder):
+    """Make a bad input; return the path to load."""
+    path = folder / "photo.jpg"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "near name":
+        picture(COLOURS).save(folder / "Fotograph.JPEG")
+        return folder / "PHOTOGRAPH.JPEG"
+    elif kind == "no folder":
+        return folder / "holidays" / "photo.jpg"
+    elif kind in STARTS:
+        path.write_bytes(STARTS[kind])
+    elif kind == "200 megapixels":
+        header = png(np.zeros((1, 1, 1), np.uint16))
+        size = b"IHDR" + struct.pack(">II", 20000, 10000) + header[24:29]
+        path.write_bytes(header[:12] + size + struct.pack(">I", zlib.crc32(size)) + header[33:])
+    elif kind in ("NaN", "infinity"):
+        path = path.with_suffix(".tif")
+        pixels = np.ones((H, W), np.float32)
+        pixels[3, 4] = np.nan if kind == "NaN" else np.inf
+        picture(pixels).save(path)
+    elif kind == "truncated":
+        picture(COLOURS).save(path)
+        path.write_bytes(path.read_bytes()[:-20])
+    elif kind == "broken PNG":
+        path = path.with_suffix(".png")
+        picture(COLOURS).save(path)
+        path.write_bytes(path.read_bytes()[:-30])
+    return path
+
+
+STARTS = {
+    "empty": b"",
+    "zeros": bytes(1000),
+    "HTML": b"<!DOCTYPE html><html><body>Not Found</body></html>",
+    "text": b"the picture is on my other computer",
+    "HEIC": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100),
+    "PDF": b"%PDF-1.7\n" + bytes(100),
+    "only a JPEG's start": b"\xff\xd8\xff\xe0\x00\x10JFIF",
+    "NumPy array": b"\x93NUMPY\x01\x00v\x00{'descr': '<f4'}",
+}
+NO_PICTURE = (
+    r"photo.jpg is no picture that can be read \(it starts with b.* bytes\): save it as JPEG"
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        *((kind, NO_PICTURE) for kind in STARTS),
+        ("missing", r"photo\.jpg is not there: check the name of the picture$"),
+        ("near name", r"PHOTOGRAPH\.JPEG is not there: did you mean .*Fotograph\.JPEG\?$"),
+        ("no folder", r"holidays.photo\.jpg is not there: check the folder .*holidays$"),
+        ("folder", r"photo\.jpg is a folder, not a picture: name a picture in it$"),
+        ("truncated", r"is a JPEG picture that is damaged or cut off \(.+\): copy it again"),
+        ("broken PNG", r"is a PNG picture that is damaged or cut off \(.+\): copy it again"),
+        (
+            "NaN",
+            r"is a TIFF picture .* \(NaN or infinity among its values\): copy it again, or save",
+        ),
+        ("infinity", r"is a TIFF picture .* \(NaN or infinity among its values\)"),
+        ("200 megapixels", r"has more than 179 megapixels, .*: save it smaller or as JPEG$"),
+    ],
+)
+@pytest.mark.parametrize("function", [nst_utils.load_image, nst_utils.fit_size])
+def test_what_is_no_picture_gets_one_sentence(tmp_path, kind, message, function):
+    path = bad_picture(kind, tmp_path)
+    if function is nst_utils.fit_size and kind in ("truncated", "NaN", "infinity"):
+        assert nst_utils.fit_size(path) == (267, 400)  # the size is well even so
+    else:
+        refused(message, function, path)
+
+
+@pytest.mark.parametrize("name", ["p.jpg", "p.png", "p.gif", "p.webp", "p.tif", "p.bmp"])
+def test_a_picture_cut_anywhere_never_loads_wrong(tmp_path, name):
+    path = tmp_path / name
+    picture(COLOURS).save(path)
+    whole, data = nst_utils.load_image(path, H, W), path.read_bytes()
+    rng = np.random.default_rng(0)
+    for length in rng.integers(0, len(data), 20):
+        path.write_bytes(data[:length])
+        try:
+            loaded = nst_utils.load_image(path, H, W)
+        except ValueError:
+            refused(
+                r"p\.\w+ is (no|a \w+) picture that .*: (save it|copy it)",
+                nst_utils.load_image,
+                path,
+            )
+        else:  # only the end mark was lost
+            np.testing.assert_array_equal(loaded, whole)
+
+
+def as_nobody(function, *args):
+    """Call a function without root's right to do everything."""
+    if os.name == "nt":
+        pytest.skip("rights of files work otherwise on Windows")
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.seteuid(65534)
+    try:
+        function(*args)
+    finally:
+        if is_root:
+            os.seteuid(0)
+
+
+@pytest.fixture
+def folder_for_all():
+    """A folder outside pytest's own, which others may not enter."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        yield Path(folder)
+        os.chmod(folder, 0o755)
+
+
+def test_a_picture_that_may_not_be_read_gets_one_sentence(folder_for_all):
+    path = folder_for_all / "p.png"
+    picture(COLOURS).save(path)
+    path.chmod(0)
+    message = (
+        r"p\.png cannot be opened \(Permission denied\): check its name and your right to read"
+    )
+    as_nobody(refused, message, nst_utils.load_image, path)
+
+
+@pytest.mark.parametrize("size", [(0, 40), (30, -1), (30.0, 40), ("30", 40), (None, 40)])
+def test_a_size_that_is_none_gets_one_sentence(tmp_path, size):
+    picture(COLOURS).save(tmp_path / "p.png")
+    message = r"^the (height|width) is .+: give a whole number of pixels from 1 up$"
+    refused(message, nst_utils.load_image, tmp_path / "p.png", *size)
+
+
+@pytest.mark.parametrize("longest", [0, 15, -400, 400.5, "400"])
+def test_a_longest_side_that_vgg_cannot_use_gets_one_sentence(tmp_path, longest):
+    picture(COLOURS).save(tmp_path / "p.png")
+    message = r"^the longest is .+: give a whole number of pixels from 16 up$"
+    refused(message, nst_utils.fit_size, tmp_path / "p.png", longest)
+
+
+# --- arrays --------------------------------------------------------------------------------------
+
+
+def with_value(array, value):
+    array = array.astype(np.float32)
+    array.flat[5] = value
+    return array
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (GREY, r"^the picture has shape \(24, 36\), the graph takes \(24, 36, 3\): read it with"),
+        (RGBA, r"^the picture has shape \(24, 36, 4\), the graph takes"),
+        (COLOURS[None], r"^the picture has shape \(1, 24, 36, 3\), the graph takes"),
+        (COLOURS.transpose(1, 0, 2), r"^the picture has shape \(36, 24, 3\), the graph takes"),
+        (None, r"^the picture has shape \(\), the graph takes"),
+        (
+            COLOURS.astype(complex),
+            r"^the picture holds complex128, not numbers from 0 to 255: read",
+        ),
+        (COLOURS.astype(object), r"^the picture holds object, not"),
+        (COLOURS.astype(str), r"^the picture holds <U3, not"),
+        (COLOURS > 99, r"^the picture holds bool, not"),
+        (with_value(COLOURS, np.nan), r"^the picture's values reach from nan to nan, not from 0"),
+        (with_value(COLOURS, np.inf), r"^the picture's values reach from 0 to inf, not from 0 to"),
+        (
+            DEEP_COLOURS,
+            r"^the picture's values reach from 7 to 65\d+, not from 0 to 255: normalise",
+        ),
+        (COLOURS - CONFIG.MEANS[0], r"^the picture's values reach from -123.68 to .* picture once"),
+        (COLOURS / 255, r"^the picture's values end at 1, so white is 1, not 255: multiply them"),
+    ],
+)
+def test_an_array_that_is_no_picture_gets_one_sentence(array, message):
+    refused(message, nst_utils.reshape_and_normalize_image, array, H, W)
+
+
+IMAGE = nst_utils.reshape_and_normalize_image(COLOURS, H, W)
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (
+            with_value(IMAGE, np.nan),
+            r"^the image holds NaN or infinity in 1 of 2,592 values, .*: low",
+        ),
+        (with_value(IMAGE, -np.inf), r"^the image holds NaN or infinity in 1 of 2,592 values"),
+        (IMAGE[0], r"^the image is float32 of shape \(24, 36, 3\), a normalised one is float of"),
+        (IMAGE[None], r"^the image is float32 of shape \(1, 1, 24, 36, 3\), a normalised"),
+        (IMAGE[..., :1], r"^the image is float32 of shape \(1, 24, 36, 1\), a normalised"),
+        (
+            np.concatenate([IMAGE, IMAGE]),
+            r"^the image is float32 of shape \(2, 24, 36, 3\), a norm",
+        ),
+        (IMAGE[:, :0], r"^the image is float32 of shape \(1, 0, 36, 3\), a normalised"),
+        (np.zeros(()), r"^the image is float64 of shape \(\), a normalised one is float of"),
+        (COLOURS[None], r"^the image is uint8 .*: make it with reshape_and_normalize_image$"),
+        (IMAGE.astype(complex), r"^the image is complex64|complex128 of"),
+        (IMAGE.astype(str), r"^the image is <U32 of"),
+        ("generated_image", r"^the image is <U15 of shape \(\), a normalised"),
+    ],
+)
+def test_an_array_that_is_no_image_is_not_saved(tmp_path, array, message):
+    path = tmp_path / "p.png"
+    path.write_bytes(b"the old one")
+    refused(message, nst_utils.save_image, path, array)
+    assert path.read_bytes() == b"the old one"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+# --- where to save -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "p.jpge",
+            r"p\.jpge has the unknown extension \.jpge: let the picture's name end in one of",
+        ),
+        ("p.ipynb", r"p\.ipynb has the unknown extension \.ipynb: let"),
+        ("p", r"p has no extension: let the picture's name end in one of \.jpg \.jpeg \.png"),
+        ("new/p.png.", r"p\.png\. has .* extension.*: let"),
+        ("folder.png", r"folder\.png is a folder, not a picture: choose another name$"),
+        ("file/p.png", r"^the folder .*file cannot be made \(.+\): choose another output folder$"),
+        (
+            "file/new/p.png",
+            r"^the folder .*new cannot be made \(.+\): choose another output folder$",
+        ),
+    ],
+)
+def test_a_path_that_cannot_be_saved_to_is_found_before_any_work(tmp_path, name, message):
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "file").write_text("in the way")
+    before = sorted(tmp_path.rglob("*"))
+    refused(message, nst_utils.check_picture_path, tmp_path / name)
+    refused(message, nst_utils.save_image, tmp_path / name, IMAGE)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_read_only_folder_is_found_before_any_work(folder_for_all):
+    folder_for_all.chmod(0o555)
+    message = r"p\.png cannot be written \(Permission denied\): make room on the disk, or choose"
+    as_nobody(refused, message, nst_utils.check_picture_path, folder_for_all / "p.png")
+    as_nobody(refused, message, nst_utils.save_image, folder_for_all / "p.png", IMAGE)
+    assert list(folder_for_all.iterdir()) == []
+
+
+def test_the_check_makes_the_folder_and_nothing_in_it(tmp_path):
+    nst_utils.check_picture_path(tmp_path / "new" / "folder" / "P.PNG")
+    assert list((tmp_path / "new" / "folder").iterdir()) == []
+
+
+@pytest.mark.parametrize("extension", nst_utils.PICTURE_EXTENSIONS)
+def test_a_full_disk_leaves_the_old_picture(tmp_path, extension):
+    """The system lets no file grow beyond 2,000 bytes; the picture needs more."""
+    resource = pytest.importorskip("resource")
+    path = tmp_path / f"p{extension}"
+    path.write_bytes(b"the old one")
+    noise = np.random.default_rng(0).uniform(-99, 99, (1, 99, 99, 3))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
+    try:
+        refused(
+            r"cannot be written \(.*\): make room on the disk", nst_utils.save_image, path, noise
+        )
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.read_bytes() == b"the old one"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_disk_that_is_full_at_the_last_moment_leaves_the_old_picture(tmp_path, monkeypatch):
+    path = tmp_path / "p.png"
+    path.write_bytes(b"the old one")
+
+    def fail(source, target):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", fail)
+    message = r"p\.png cannot be written \(No space left on device\): make room on the disk, or"
+    refused(message, nst_utils.save_image, path, IMAGE)
+    assert path.read_bytes() == b"the old one"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_image_beyond_the_format_s_limit_gets_one_sentence(tmp_path):
+    """WebP's sides end at 16,383 pixels."""
+    image = np.zeros((1, 1, 16384, 3), np.float32)
+    message = r"p\.webp cannot hold pixels of shape \(1, 16384, 3\) \(.+\): save them as PNG$"
+    refused(message, nst_utils.save_image, tmp_path / "p.webp", image)
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- weight files --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("layout", ["filters", "beta16", "current"])
+def test_weights_cut_at_20_places_never_load_wrong(tmp_path, layout):
+    path = tmp_path / "vgg.mat"
+    write_fake_vgg(path, layout)
+    data, convolutions = path.read_bytes(), fake_convolutions()
+    message = r"vgg\.mat is no whole MatConvNet weight file .* [\d,]+ bytes\): move it away and run"
+    refusals = 0
+    for length in np.random.default_rng(0).integers(0, len(data), 20):
+        path.write_bytes(data[:length])
+        try:
+            _, weights = nst_utils.read_vgg(path)
+        except ValueError:
+            refused(message, nst_utils.read_vgg, path)
+            refusals += 1
+        else:  # the cut is behind the layers
+            for name, pair in convolutions.items():
+                for got, expected in zip(weights[name], pair, strict=True):
+                    np.testing.assert_array_equal(got, expected)
+    assert refusals >= 18
+
+
+# --- properties ----------------------------------------------------------------------------------
+
+# mode of Pillow: the formats that store it
+MODES = {
+    "1": ("PNG", "TIFF", "BMP", "PPM"),
+    "L": ("PNG", "TIFF", "BMP", "PPM", "JPEG", "GIF", "WEBP"),
+    "LA": ("PNG", "TIFF"),
+    "P": ("PNG", "TIFF", "BMP", "GIF"),
+    "PA": ("TIFF",),
+    "RGB": ("PNG", "TIFF", "BMP", "PPM", "JPEG", "GIF", "WEBP"),
+    "RGBA": ("PNG", "TIFF", "WEBP", "GIF"),
+    "CMYK": ("TIFF", "JPEG"),
+    "YCbCr": ("TIFF", "JPEG"),
+    "LAB": ("TIFF",),
+    "I": ("TIFF", "PNG"),
+    "I;16": ("TIFF", "PNG"),
+    "F": ("TIFF",),
+}
+KIND = st.sampled_from([(mode, kind) for mode, kinds in MODES.items() for kind in kinds])
+SIDE = st.integers(1, 40)
+SEED = st.integers(0, 2**32 - 1)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("pictures")
+
+
+def random_picture(mode, width, height, seed):
+    rng = np.random.default_rng(seed)
+    if mode == "F":
+        return picture(rng.normal(0, 10.0 ** rng.integers(-3, 9), (height, width)).astype("f4"))
+    if mode == "I":
+        return picture(rng.integers(0, 65536, (height, width), dtype=np.int32))  # as PNG takes it
+    length = len(Image.new(mode, (width, height)).tobytes())
+    image = Image.frombytes(mode, (width, height), rng.bytes(length))
+    if mode in ("P", "PA"):
+        image.putpalette(rng.bytes(768))
+    return image
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of writing mode I as PNG
+@repeatable
+@given(kind=KIND, source=st.tuples(SIDE, SIDE), target=st.tuples(SIDE, SIDE), seed=SEED)
+def test_any_picture_takes_any_shape(folder, kind, source, target, seed):
+    mode, extension = kind
+    path = folder / f"p.{extension}"
+    random_picture(mode, *source, seed).save(path, extension)
+    loaded = nst_utils.load_image(path, *target)
+    assert loaded.shape == (*target, 3)
+    assert loaded.dtype == np.uint8
+    image = nst_utils.reshape_and_normalize_image(loaded, *target)
+    assert image.shape == (1, *target, 3)
+    assert image.dtype == np.float32
+    assert image.min() >= -124
+    assert image.max() <= 255 - 103
+
+
+@repeatable
+@given(source=st.tuples(SIDE, SIDE), target=st.tuples(SIDE, SIDE), seed=SEED)
+def test_the_crop_is_about_the_centre(folder, source, target, seed):
+    """So the mirror image of a picture gives the mirror image."""
+    path = folder / "mirror.png"
+    original = random_picture("RGB", *source, seed)
+    original.save(path)
+    loaded = nst_utils.load_image(path, *target).astype(int)
+    original.transpose(Image.Transpose.ROTATE_180).save(path)
+    mirrored = nst_utils.load_image(path, *target)[::-1, ::-1]
+    np.testing.assert_allclose(mirrored, loaded, rtol=0, atol=2)  # two passes of rounding
+
+
+@repeatable
+@given(source=st.tuples(st.integers(1, 999), st.integers(1, 999)), longest=st.integers(16, 999))
+def test_the_fitted_size_has_the_longest_side_and_the_picture_s_shape(folder, source, longest):
+    path = folder / "size.bmp"
+    Image.new("1", source).save(path)
+    height, width = nst_utils.fit_size(path, longest)
+    assert max(height, width) == longest
+    exact = longest * min(source) / max(source)
+    assert abs(min(height, width) - max(16, exact)) <= 0.5
+
+
+@repeatable
+@given(
+    shape=st.tuples(SIDE, SIDE),
+    dtype=st.sampled_from(["float16", "float32", "float64"]),
+    scale=st.sampled_from([1, 50, 150, 10000]),
+    seed=SEED,
+)
+def test_a_saved_image_loads_within_one_grey_level(folder, shape, dtype, scale, seed):
+    image = np.random.default_rng(seed).uniform(-scale, scale, (1, *shape, 3)).astype(dtype)
+    nst_utils.save_image(folder / "image.png", image)
+    loaded = nst_utils.load_image(folder / "image.png", *shape)
+    exact = np.clip(image[0].astype(float) + np.array([123.68, 116.779, 103.939]), 0, 255)
+    np.testing.assert_allclose(loaded, exact, rtol=0, atol=1)
+
+
+@repeatable
+@given(
+    shape=st.tuples(SIDE, SIDE),
+    dtype=st.sampled_from(["uint8", "int16", "uint16", "int64", "float16", "float32", "float64"]),
+    seed=SEED,
+)
+def test_a_normalised_picture_is_saved_as_it_was(folder, shape, dtype, seed):
+    pixels = np.random.default_rng(seed).integers(2, 256, (*shape, 3)).astype(dtype)
+    image = nst_utils.reshape_and_normalize_image(pixels, *shape)
+    nst_utils.save_image(folder / "pixels.png", image)
+    np.testing.assert_array_equal(nst_utils.load_image(folder / "pixels.png", *shape), pixels)
