@@ -1,0 +1,106 @@
+"""Make the exercise edition of the lab: `make exercises`.
+
+What stands between START CODE HERE and END CODE HERE becomes a blank; its comments stay. Each check
+is followed by the public test of its function. The same lab gives the same file, byte for byte.
+"""
+
+import ast
+import re
+from itertools import pairwise
+from pathlib import Path
+
+import nbformat
+from nbformat.v4 import new_code_cell, new_markdown_cell
+
+ROOT = Path(__file__).resolve().parent.parent
+LAB = ROOT / "notebooks" / "Art_Generation_with_Neural_Style_Transfer.ipynb"
+EXERCISES = LAB.with_stem(f"{LAB.stem}_exercises")
+# Read, not imported: the tests would load TensorFlow.
+TESTED = re.findall(
+    r"^def (\w+)_test\(", (ROOT / "tests" / "public_tests.py").read_text("utf-8"), re.M
+)
+NOTE = """\
+**This is the exercise edition.** Each `None` between `### START CODE HERE ###` and
+`### END CODE HERE ###` is a blank: put your own code there, in as many lines as you like. The call
+of `public_tests` behind each check tries your function on other inputs too and says where to look
+when something is wrong."""
+SET_UP = """\
+sys.path.insert(0, "tests")  # the cell above went to the project
+import public_tests"""
+
+
+def blank_out(source):
+    """Empty the marked regions of a cell: `x = f(y)` becomes `x = None`, and `f(x)` `None`."""
+    lines, marked, inside = source.splitlines(), set(), False
+    for number, line in enumerate(lines, 1):
+        if "### START CODE HERE" in line or "### END CODE HERE" in line:
+            inside = "START" in line
+        elif inside:
+            marked.add(number)
+    if inside:
+        raise ValueError(f"a region has no end: add ### END CODE HERE ### to\n{source}")
+    statements = [
+        node
+        for node in (ast.walk(ast.parse(source)) if marked else ())
+        if isinstance(node, ast.stmt) and node.lineno in marked and not hasattr(node, "body")
+    ]
+    for node in sorted(statements, key=lambda node: -node.lineno):
+        before = lines[node.lineno - 1].encode()[: node.col_offset].decode()
+        comment = lines[node.end_lineno - 1].encode()[node.end_col_offset :].decode()
+        lines[node.lineno - 1 : node.end_lineno] = [before + _blank(node) + comment]
+    return "\n".join(lines)
+
+
+def _blank(statement):
+    if isinstance(statement, ast.Return):
+        return "return None"
+    if not isinstance(statement, ast.Assign):
+        return "None"
+    return " = ".join([*map(_target, statement.targets), "None"])
+
+
+def _target(node):
+    text = ast.unparse(node)
+    return text[1:-1] if isinstance(node, ast.Tuple) else text  # without the brackets
+
+
+def exercise_edition(lab):
+    """Make the exercise edition of the solved lab; both are NotebookNodes."""
+    cells, untested = [], []
+    for cell, following in pairwise([*lab.cells, None]):
+        cells.append(_stripped(cell))
+        if cell.cell_type == "markdown":
+            continue
+        if "import nst_utils" in cell.source:
+            cells.append(new_markdown_cell(NOTE, id="exercise-note"))
+            cells.append(new_code_cell(SET_UP, id="public-tests"))
+        untested += [f for f in TESTED if f"def {f}(" in cell.source]
+        if following and following.cell_type == "code" and _calls(following, untested):
+            continue  # the check comes first
+        for f in untested:
+            cells.append(new_code_cell(f"public_tests.{f}_test({f})", id=f"test-{f}"))
+        untested = []
+    return nbformat.from_dict({**lab, "cells": cells})
+
+
+def _stripped(cell):
+    kept = {key: cell.metadata[key] for key in ("tags",) if key in cell.metadata}
+    if cell.cell_type == "markdown":
+        return new_markdown_cell(cell.source, id=cell.id, metadata=kept)
+    return new_code_cell(blank_out(cell.source), id=cell.id, metadata=kept)
+
+
+def _calls(cell, functions):
+    return any(f"{f}(" in cell.source for f in functions)
+
+
+def main():
+    edition = exercise_edition(nbformat.read(LAB, as_version=4))
+    temporary = EXERCISES.with_suffix(".part")
+    nbformat.write(edition, temporary)
+    temporary.replace(EXERCISES)
+    print(f"Wrote {EXERCISES.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""The exercise edition is the solved lab with blanks, and no staler than it."""
+
+import re
+
+import nbformat
+import pytest
+
+from exercises import EXERCISES, LAB, TESTED, blank_out, exercise_edition
+
+SOLVED = """\
+def f(a, b):
+    ### START CODE HERE ### (3 lines)
+    # dimensions
+    m, (n, _) = g(
+        a,
+    )  # two
+    A[0] = B = "é" + b  # (n, m)
+    A += 1
+
+    for i in range(n):
+        sess.run(i)
+    return A
+    ### END CODE HERE ###
+"""
+BLANK = """\
+def f(a, b):
+    ### START CODE HERE ### (3 lines)
+    # dimensions
+    m, (n, _) = None  # two
+    A[0] = B = None  # (n, m)
+    None
+
+    for i in range(n):
+        None
+    return None
+    ### END CODE HERE ###"""
+
+
+@pytest.fixture(scope="module")
+def lab():
+    return nbformat.read(LAB, as_version=4)
+
+
+@pytest.fixture(scope="module")
+def edition(lab):
+    return exercise_edition(lab)
+
+
+def code(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def test_committed_edition_is_that_of_the_lab(edition):
+    committed = EXERCISES.read_text(encoding="utf-8")
+    assert committed == nbformat.writes(edition) + "\n", "stale: run make exercises"
+
+
+def test_only_marked_statements_become_blanks():
+    assert blank_out(SOLVED) == BLANK
+
+
+def test_region_without_an_end_is_refused():
+    with pytest.raises(ValueError, match="a region has no end: add ### END CODE HERE ###"):
+        blank_out("### START CODE HERE ###\nx = 1")
+
+
+def test_nothing_of_the_solution_is_left(lab, edition):
+    """Outside its regions the edition has the lab's lines, inside them comments and None."""
+    solved = {cell.id: cell.source for cell in lab.cells}
+    blanks = 0
+    for cell in edition.cells:
+        if cell.id not in solved:
+            continue
+        regions = re.compile(r"(### START CODE HERE.*?### END CODE HERE)", re.S)
+        ours, theirs = regions.split(cell.source), regions.split(solved[cell.id])
+        assert ours[::2] == theirs[::2]
+        for region in ours[1::2]:
+            blanks += 1
+            for line in region.splitlines():
+                assert re.fullmatch(r"\s*([\w, ]+ = None|None|)(  #.*)?|\s*#.*", line)
+    assert blanks >= 10
+
+
+def test_every_function_has_its_test_behind_its_check(edition):
+    cells = code(edition)
+    for function in TESTED:
+        call = f"public_tests.{function}_test({function})"
+        (at,) = (i for i, cell in enumerate(cells) if cell.source == call)
+        assert f"{function}(" in cells[at - 1].source
+        assert any(f"def {function}(" in cell.source for cell in cells[at - 2 : at])
+
+
+def test_edition_has_no_outputs_and_is_valid(edition):
+    nbformat.validate(edition)
+    assert all(cell.outputs == [] and cell.execution_count is None for cell in code(edition))
