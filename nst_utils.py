@@ -663,6 +663,9 @@ def make_folder(path):
         ) from None
 
 
+# --- a run to watch ------------------------------------------------------------------------------
+
+
 def close_session():
     """Close an interactive session that was left open, so that a new graph can be begun."""
     sess = tf.get_default_session()
@@ -694,9 +697,6 @@ def estimate(sess, train_step, num_iterations):
 def _minutes(seconds):
     """Write a time as minutes:seconds."""
     return "{}:{:02}".format(*divmod(round(seconds), 60))
-
-
-# --- a run to watch ------------------------------------------------------------------------------
 
 
 class Run:

@@ -17,6 +17,7 @@ import pytest
 from nbclient import NotebookClient
 from PIL import Image
 
+import run as notebooks_run
 import tf1_compat
 
 ROOT = Path(tf1_compat.__file__).resolve().parent
@@ -223,10 +224,8 @@ def course_folder(tmp_path, fake_weights):
 def assert_ran_as_in_2018(printed, folder):
     lines = printed.splitlines()
     assert [line for line in lines if line.startswith("J")] == PUBLISHED_AS_TEXT
-    gram = re.search(r"GA = \[\[  6\..*?\]\]", printed, re.DOTALL)[
-        0
-    ]  # two spaces: NumPy's old style
-    numbers = np.array(re.findall(r"-?\d+\.\d+", gram), float)
+    gram = re.search(r"GA = \[\[  6\..*?\]\]", printed, re.DOTALL)  # two spaces: NumPy's old style
+    numbers = np.array(re.findall(r"-?\d+\.\d+", gram[0]), float)
     # a product of matrices rounds as the processor does, so its last digits are not the course's
     np.testing.assert_allclose(numbers.reshape(3, 3), PUBLISHED_GRAM, rtol=1e-5)
     assert "Iteration 1 :" in lines
@@ -258,6 +257,20 @@ def test_load_ext_in_a_plain_kernel_runs_an_untouched_notebook_with_our_helper(c
     assert_ran_as_in_2018(printed, course_folder)
     assert str(ROOT / "nst_utils.py") in printed.splitlines()
     assert nb.cells[0].outputs == []  # loading TensorFlow is silent
+
+
+def test_make_run_takes_an_untouched_notebook(course_folder, tmp_path, capsys):
+    path = course_folder / "kept_since_2018.ipynb"
+    nbformat.write(notebook(), path)
+    notebooks_run.run(path, tmp_path / "executed", {})
+    assert_ran_as_in_2018(capsys.readouterr().out, course_folder)
+    assert (tmp_path / "executed" / path.name).exists()
+
+
+def test_only_a_notebook_for_tensorflow_1_itself_is_a_course_notebook():
+    assert notebooks_run.is_course_notebook(notebook())
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        assert not notebooks_run.is_course_notebook(nbformat.read(path, as_version=4)), path
 
 
 def python(code):
