@@ -37,7 +37,7 @@ lessons: $(VENV)/installed weights ## run the six companion lessons
 gallery: $(VENV)/installed weights ## paint four pairs: or PAIRS=file.csv, SCHEDULER=tcp://host:port, ITERATIONS=
 	@$(BIN)/python notebooks/gallery.py $(call option,--pairs,$(PAIRS)) \
 	  $(call option,--scheduler,$(SCHEDULER)) $(call option,--iterations,$(ITERATIONS)) \
-	  $(call option,--precision,$(PRECISION))
+	  --precision $(or $(PRECISION),auto)
 
 exercises: $(VENV)/installed ## make the notebook with blanks from the solved one
 	@$(BIN)/python tests/exercises.py

@@ -1,0 +1,373 @@
+"""Paint a list of pairs with the lab, and a contact sheet of them, as `make gallery` does.
+
+    python notebooks/gallery.py --pairs class.csv --iterations 100
+
+The list is a CSV file with the columns `content` and `style`, pictures named relative to the list,
+and perhaps `name`; without one the four pairs of the project's own pictures are painted. The output
+folder gets <name>.jpg for each pair, by default <content>_<style>.jpg, and gallery.jpg. What is
+already there is not painted again, so after a failure, or Ctrl-C, the same command goes on.
+
+The pairs are painted one after the other here or, with --scheduler, by the workers of a Dask
+cluster. Each worker is started in a copy of the project with its weights (`make weights`) by
+
+    PYTHONPATH=notebooks .venv/bin/dask worker tcp://host:8786
+
+and needs no files of this machine: the pictures travel there and back with the tasks.
+"""
+
+import argparse
+import csv
+import io
+import logging
+import os
+import sys
+import tempfile
+import threading
+import time
+from concurrent.futures import CancelledError
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import matplotlib
+from nbclient.exceptions import CellExecutionError, DeadKernelError
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+from run import LAB, ROOT, run
+
+ONE_AT_A_TIME = threading.Lock()  # however many threads a Dask worker has
+LARGEST = (240, 180)  # of a picture on the contact sheet, in pixels
+TILE = (248, 212)  # with its title and some white
+LOST = "the Dask scheduler was lost: when it is back, run the same command again"
+ROWS = 50  # pairs below one another on the sheet; a JPEG's height has a limit
+
+
+class Pair(NamedTuple):
+    name: str  # of the result, without .jpg
+    content: Path
+    style: Path
+
+
+class Row(NamedTuple):
+    pair: str
+    result: str  # made, skipped or failed
+    seconds: int | str  # to paint it, or "" where that was not finished
+    why: str
+
+
+def own_pairs():
+    """The pairs of the project's own pictures."""
+    pairs = {
+        "pyramid": "impressionist",
+        "ruins": "starry_swirl",
+        "tomb": "kashi",
+        "fluid": "blue_abstract",
+    }
+    images = ROOT / "images"
+    return [
+        Pair(f"{content}_{style}", images / f"{content}.jpg", images / f"{style}.jpg")
+        for content, style in pairs.items()
+    ]
+
+
+def read_pairs(path):
+    """Read a list of pairs: CSV in UTF-8, separated by commas, semicolons (Excel) or tabs.
+
+    Raises OSError or ValueError, in one sentence that names the line.
+    """
+    text = _read_text(path)
+    delimiter = max(",;\t", key=text.partition("\n")[0].count)
+    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    pairs, lines = [], {}
+    try:
+        rows.fieldnames = [name.strip().lower() for name in rows.fieldnames or []]
+        for column in ("content", "style"):
+            if column not in rows.fieldnames:
+                raise ValueError(f"names no column {column}: begin the list with content,style")
+        for row in rows:
+            cells = {column: (cell or "").strip() for column, cell in row.items() if column}
+            if any(cells.values()):  # spreadsheets leave rows of separators
+                pair = _pair(cells, path.parent)
+                line = lines.setdefault(pair.name.casefold(), rows.line_num)
+                if line != rows.line_num:
+                    raise ValueError(
+                        f"would make {pair.name}.jpg, as line {line} does: "
+                        "give one of them another name in a column name"
+                    )
+                pairs.append(pair)
+    except ValueError as error:
+        raise ValueError(f"line {max(rows.line_num, 1)} of {path} {error}") from None
+    except csv.Error as error:
+        raise ValueError(
+            f"line {rows.reader.line_num} of {path} is no CSV ({error}): see to its quotes"
+        ) from None
+    if not pairs:
+        raise ValueError(f"{path} lists no pairs: put a content and a style on each line")
+    return pairs
+
+
+def _read_text(path):
+    try:
+        data = path.read_bytes()
+        return data.decode("utf-8-sig")  # Excel marks its UTF-8
+    except OSError as error:
+        raise OSError(
+            f"{path} cannot be read ({error.strerror}): name a CSV file of pairs"
+        ) from None
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"line {line} of {path} is not UTF-8: save it as CSV UTF-8") from None
+
+
+def _pair(cells, folder):
+    """Make a pair of one line of a list; ValueError, without its subject, where it makes none."""
+    for column in ("content", "style"):
+        if not cells[column]:
+            raise ValueError(f"has no {column}: name a picture there")
+    content, style = folder / cells["content"], folder / cells["style"]
+    name = cells.get("name") or f"{content.stem}_{style.stem}"
+    if Path(name).name != name or name.casefold() == "gallery":
+        raise ValueError(f"has the name {name}: choose another, without folders")
+    return Pair(name, content, style)
+
+
+# --- painting ------------------------------------------------------------------------------------
+
+
+def paint(content, style, values, folder=None):
+    """Paint one pair: run the lab headless in a scratch folder.
+
+    Arguments:
+    content, style -- (file name, bytes) of a picture
+    values -- dict of the lab's parameters, by name
+    folder -- where the scratch folder is made; it is removed afterwards
+
+    Returns:
+    jpeg -- bytes of the generated image
+    seconds -- what it took
+
+    Raises RuntimeError, in one sentence.
+    """
+    with ONE_AT_A_TIME, tempfile.TemporaryDirectory(prefix=".gallery-", dir=folder) as scratch:
+        start = time.monotonic()
+        values = values | {"OUTPUT_DIR": scratch}
+        for role, (name, data) in {"CONTENT": content, "STYLE": style}.items():
+            picture = Path(scratch, role.lower(), name)
+            picture.parent.mkdir()
+            picture.write_bytes(data)
+            values[f"{role}_IMAGE"] = str(picture)
+        try:
+            run(LAB, Path(scratch), values)
+        except CellExecutionError as error:
+            why = f"{error.ename}: {error.evalue}".replace(scratch + os.sep, "")
+            raise RuntimeError(why) from None
+        except DeadKernelError:
+            raise RuntimeError("the lab's kernel died: is there enough memory?") from None
+        return Path(scratch, "generated_image.jpg").read_bytes(), time.monotonic() - start
+
+
+def make_gallery(pairs, output, values, client=None):
+    """Paint the pairs whose result is not in the folder `output` yet; a failed one stops no other.
+
+    Arguments:
+    values -- dict of the lab's parameters, by name
+    client -- distributed.Client of a Dask cluster whose workers are to paint
+
+    Returns:
+    list of Row, one a pair
+
+    Raises OSError, in one sentence.
+    """
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=output).close()
+    except OSError as error:
+        raise OSError(
+            f"nothing can be written to {output} ({error.strerror}): choose another --output"
+        ) from None
+    rows = {}
+    todo = _todo(pairs, output, rows)
+    if client:
+        painted = _paint_on_cluster(todo, values, client)
+    else:
+        painted = _paint_here(todo, values, output)
+    for pair, result in painted:
+        try:
+            jpeg, seconds = result()
+            _write_whole(output / f"{pair.name}.jpg", jpeg)
+            row = Row(pair.name, "made", round(seconds), "")
+        except Exception as error:  # whatever it is, the other pairs are still to be made
+            row = Row(pair.name, "failed", "", str(error).partition("\n")[0])
+        rows[pair] = row
+        print(f"{len(rows)} of {len(pairs)}:", *filter(None, row), flush=True)
+    return [rows.get(pair) or Row(pair.name, "failed", "", LOST) for pair in pairs]
+
+
+def _todo(pairs, output, rows):
+    """Yield (pair, content, style) for what is to be painted; write down the others in `rows`."""
+    for pair in pairs:
+        if (output / f"{pair.name}.jpg").exists():
+            rows[pair] = Row(pair.name, "skipped", "", "it is already there")
+            continue
+        try:
+            content, style = [(path.name, path.read_bytes()) for path in pair[1:]]
+        except OSError as error:
+            why = f"{error.filename} cannot be read ({error.strerror}): check its name in the list"
+            rows[pair] = Row(pair.name, "failed", "", why)
+        else:
+            yield pair, content, style
+
+
+def _paint_here(todo, values, output):
+    for pair, content, style in todo:
+        print(f"\n{pair.name}", flush=True)
+        yield pair, partial(paint, content, style, values, output)
+
+
+def connect(scheduler):
+    """Return a distributed.Client of the Dask scheduler at an address.
+
+    Raises ModuleNotFoundError or OSError, in one sentence.
+    """
+    try:
+        from distributed import Client
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError(
+            "--scheduler needs dask.distributed, which is not installed: "
+            f"run {sys.executable} -m pip install distributed"
+        ) from None
+    # a lost connection is told in the table: its tracebacks stay out
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
+    try:
+        return Client(scheduler)
+    except (OSError, ValueError) as error:
+        raise OSError(
+            f"no Dask scheduler answers at {scheduler} ({error}): start one with dask scheduler"
+        ) from None
+
+
+def _paint_on_cluster(todo, values, client):
+    """Yield (pair, function that returns what `paint` did) for each pair, as they are finished.
+
+    Dask gives a pair whose worker dies to another one. As many are under way as there are workers:
+    to hand over hundreds of photographs at once would only fill the scheduler's memory.
+    """
+    from distributed import as_completed, get_worker
+
+    def paint_there(*pictures):  # inside, so that it travels whole: the scheduler has no project
+        from gallery import paint
+
+        return paint(*pictures, values, get_worker().local_directory)  # Dask cleans up there
+
+    pairs, running = {}, as_completed()
+    with suppress(OSError):  # the scheduler is lost
+        for pair, *pictures in todo:
+            future = client.submit(paint_there, *pictures, pure=False)
+            pairs[future.key] = pair
+            running.add(future)
+            if running.count() >= len(client.nthreads()):  # by worker: how many there are
+                done = next(running)
+                yield pairs[done.key], partial(_result, done)
+        for done in running:
+            yield pairs[done.key], partial(_result, done)
+
+
+def _result(future):
+    from distributed import KilledWorker
+
+    try:
+        return future.result()
+    except CancelledError:
+        raise RuntimeError(LOST) from None
+    except KilledWorker:
+        raise RuntimeError("every worker that painted it died: is there enough memory?") from None
+    except ModuleNotFoundError as error:
+        raise RuntimeError(
+            f"a worker does not find the project ({error}): "
+            "start it in the project's folder with PYTHONPATH=notebooks"
+        ) from None
+
+
+def _write_whole(path, data):
+    """Write a file whole or not at all."""
+    with tempfile.TemporaryDirectory(prefix=".gallery-", dir=path.parent) as scratch:
+        temporary = Path(scratch, path.name)
+        temporary.write_bytes(data)
+        os.replace(temporary, path)
+
+
+# --- the contact sheet ---------------------------------------------------------------------------
+
+
+def contact_sheet(pairs, output):
+    """Write output/gallery.jpg: a row of content, style and result for every pair that is made."""
+    rows = [(pair.content, pair.style, output / f"{pair.name}.jpg") for pair in pairs]
+    rows = [row for row in rows if all(path.is_file() for path in row)]
+    if not rows:
+        return
+    width, height = 3 * TILE[0], TILE[1]
+    columns = -(-len(rows) // ROWS)
+    sheet = Image.new("RGB", (columns * width, min(len(rows), ROWS) * height), "white")
+    for i, row in enumerate(rows):
+        with Image.open(row[-1]) as result:
+            size = ImageOps.contain(result, LARGEST).size
+        x, y = i // ROWS * width, i % ROWS * height
+        for k, path in enumerate(row):
+            sheet.paste(_tile(path, size), (x + k * TILE[0], y))
+    buffer = io.BytesIO()
+    sheet.save(buffer, "JPEG", quality=90)
+    _write_whole(output / "gallery.jpg", buffer.getvalue())
+
+
+def _tile(path, size):
+    """Draw a picture, cropped as the lab crops it, in the middle of a tile under its name."""
+    from nst_utils import load_image  # here: it loads TensorFlow, which Dask's workers can spare
+
+    tile = Image.new("RGB", TILE, "white")
+    title = TILE[1] - LARGEST[1]
+    picture = Image.fromarray(load_image(path, height=size[1], width=size[0]))
+    tile.paste(picture, ((TILE[0] - size[0]) // 2, title + (LARGEST[1] - size[1]) // 2))
+    font = ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf"), 13)
+    name = path.stem.replace("_", " ")
+    ImageDraw.Draw(tile).text((TILE[0] / 2, title - 10), name, "black", font, anchor="mm")
+    return tile
+
+
+# --- the command ---------------------------------------------------------------------------------
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--pairs", type=Path, help="CSV file with the columns content and style")
+    parser.add_argument("--scheduler", help="address of a Dask scheduler: tcp://host:port")
+    parser.add_argument("--iterations", type=int, help="steps of the optimiser")
+    parser.add_argument("--precision", help="float32, bfloat16 or auto")
+    parser.add_argument("--output", default="output/gallery", help="folder for the results")
+    args = parser.parse_args()
+    values = {"ITERATIONS": args.iterations, "PRECISION": args.precision}
+    values = {name: value for name, value in values.items() if value is not None}
+    output = ROOT / args.output
+    try:
+        pairs = read_pairs(args.pairs) if args.pairs else own_pairs()
+        client = connect(args.scheduler) if args.scheduler else None
+        rows = make_gallery(pairs, output, values, client)
+        print_table(rows)
+        contact_sheet(pairs, output)
+    except (ImportError, OSError, ValueError) as error:
+        sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit("\nStopped: what is made stays, and the same command makes the rest")
+    sys.exit(any(row.result == "failed" for row in rows))
+
+
+def print_table(rows):
+    """Print what became of each pair."""
+    width = max(len(row.pair) for row in rows)
+    print(f"\n{'pair':{width}}  result   seconds  why")
+    for row in rows:
+        print(f"{row.pair:{width}}  {row.result:7}  {row.seconds:>7}  {row.why}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,300 @@
+"""The companion lessons: each runs to its end, is stored clean, and agrees with NumPy."""
+
+import nbformat
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+import nst_utils
+import run
+from conftest import ROOT
+from fake_vgg import write_fake_vgg
+
+SHAPE = (1, 5, 3, 4)  # n_H, n_W, n_C all different: a swapped axis shows
+REAL_WEIGHTS = ROOT / nst_utils.CONFIG.VGG_MODEL
+TINY = {"HEIGHT": 48, "WIDTH": 64, "ITERATIONS": 4, "PRECISION": "float32"}
+
+# What the issue of each lesson is, as its run prints it, and the files that it leaves.
+LESSONS = {
+    "Feature_Maps": (["conv5_1"], set()),
+    "Recreate_Content_and_Style": (
+        ["the loss fell"],
+        {f"content_conv{i}_2.gif" for i in range(1, 6)} | {"style.gif", "both.gif"},
+    ),
+    "Choosing_the_Content_Layer": (["operations after"], {"content_layers.gif"}),
+    "Eager_Style_Transfer": (
+        ["block5_conv4", "the best picture is that of iteration"],
+        {"eager_style_transfer.gif", "eager_style_transfer.jpg"},
+    ),
+    "Adaptive_Loss_Weights": (
+        ["iteration  0, adjustments: content"],
+        {"adaptive_loss_weights.gif", "adaptive_loss_weights.jpg"},
+    ),
+    "Optimizers_and_Starting_Images": (["operations added to the graph: 0"], set()),
+}
+each_lesson = pytest.mark.parametrize("lesson", LESSONS)
+
+
+def notebook_of(lesson):
+    return ROOT / "notebooks" / f"{lesson}.ipynb"
+
+
+def outputs_of(notebook):
+    return [output for cell in notebook.cells for output in cell.get("outputs", [])]
+
+
+def text_of(outputs):
+    return "".join(output.get("text", "") for output in outputs)
+
+
+def number_of_pictures(notebook):
+    return sum("image/jpeg" in output.get("data", {}) for output in outputs_of(notebook))
+
+
+@pytest.fixture
+def functions():
+    return lambda lesson: nst_utils.functions_of(notebook_of(lesson))
+
+
+@pytest.fixture
+def activations():
+    rng = np.random.default_rng(0)
+    return rng.normal(1, 4, SHAPE).astype(np.float32), rng.normal(1, 4, SHAPE).astype(np.float32)
+
+
+def evaluate(function, *arrays):
+    with tf.Graph().as_default(), tf.Session() as sess:
+        return sess.run(function(*map(tf.constant, arrays)))
+
+
+def gram(a):
+    return np.einsum("mhwi,mhwj->ij", a, a)
+
+
+# --- the whole notebooks -------------------------------------------------------------------------
+
+
+@each_lesson
+def test_a_lesson_runs_from_top_to_bottom(lesson, fake_weights, tmp_path):
+    weights = fake_weights
+    if lesson == "Eager_Style_Transfer":  # Keras fixes the sizes of VGG-19's layers
+        weights = REAL_WEIGHTS
+        if not weights.exists():
+            pytest.skip("needs the weights: make weights")
+    values = TINY | {"VGG_MODEL": str(weights), "OUTPUT_DIR": str(tmp_path)}
+    values["VGG_16_MODEL"] = str(tmp_path / "absent.mat")
+    run.run(notebook_of(lesson), tmp_path, values)
+
+    executed = nbformat.read(tmp_path / f"{lesson}.ipynb", as_version=4)
+    promised, files = LESSONS[lesson]
+    text = text_of(outputs_of(executed))
+    assert all(words in text for words in promised)
+    assert ": False" not in text  # what the checks print
+    assert not any(output.get("name") == "stderr" for output in outputs_of(executed))
+    stored = nbformat.read(notebook_of(lesson), as_version=4)
+    assert number_of_pictures(executed) == number_of_pictures(stored) > 0
+    assert {path.name for path in tmp_path.iterdir()} == files | {f"{lesson}.ipynb"}
+
+
+def test_the_adaptive_lesson_takes_vgg_16_where_its_file_is_present(tmp_path):
+    weights = tmp_path / "imagenet-vgg-verydeep-16.mat"
+    write_fake_vgg(weights, depth=16)
+    values = TINY | {"VGG_MODEL": "absent.mat", "VGG_16_MODEL": str(weights)}
+    lesson = notebook_of("Adaptive_Loss_Weights")
+    run.run(lesson, tmp_path, values | {"OUTPUT_DIR": str(tmp_path)})
+    text = text_of(outputs_of(nbformat.read(tmp_path / lesson.name, as_version=4)))
+    assert "VGG-16, unknown weights" in text
+    assert "13 style layers: conv1_1" in text
+
+
+@each_lesson
+def test_a_stored_lesson_is_one_clean_run(lesson):
+    notebook = nbformat.read(notebook_of(lesson), as_version=4)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    outputs = outputs_of(notebook)
+    assert not any(o.output_type == "error" or o.get("name") == "stderr" for o in outputs)
+    assert "8-bit weights" in text_of(outputs)
+    assert str(ROOT) not in str(outputs)
+    assert ": False" not in text_of(outputs)
+    assert notebook_of(lesson).stat().st_size < 1.5e6
+
+
+# --- Feature_Maps --------------------------------------------------------------------------------
+
+
+def test_receptive_field_of_vgg_16_is_the_published_one(functions):
+    maps = functions("Feature_Maps")
+    maps.model = dict.fromkeys(["input", *nst_utils.layer_names(16)])
+    # Araujo, Norris, Sim (2019), Computing Receptive Fields of Convolutional Neural Networks
+    assert maps.receptive_field("avgpool5") == (212, 32, -90)
+
+
+def test_most_active_channels_come_first(functions):
+    maps = functions("Feature_Maps")
+    a = np.zeros((5, 3, 4), np.float32)
+    a[1, 2] = [15, 30, 0, 45]
+    np.testing.assert_allclose(maps.mean_activation(a), [1, 2, 0, 3])
+    np.testing.assert_array_equal(maps.most_active(a, 3), [3, 1, 0])
+
+
+def test_strongest_positions_keep_their_distance(functions):
+    channel = np.zeros((6, 7))
+    channel[1, 1], channel[1, 2], channel[4, 5] = 9, 8, 7
+    found = functions("Feature_Maps").strongest(channel, count=3, apart=2)
+    assert found == [(1, 1), (4, 5)]
+
+
+# --- Recreate_Content_and_Style, whose losses the eager and the adaptive lesson use --------------
+
+
+@pytest.fixture
+def means(functions):
+    module = functions("Recreate_Content_and_Style")
+    module.lab = nst_utils.functions_of(run.LAB)
+    return module
+
+
+def test_content_loss_is_the_mean_squared_difference(means, activations):
+    a_C, a_G = activations
+    loss = evaluate(means.content_loss, a_C, a_G)
+    np.testing.assert_allclose(loss, np.mean((a_C - a_G) ** 2), rtol=1e-6)
+    assert evaluate(means.content_loss, a_C, a_C) == 0
+
+
+def test_mean_gram_matrix_is_a_mean_over_positions(means, activations):
+    a, _ = activations
+    found = evaluate(means.mean_gram_matrix, a)
+    np.testing.assert_allclose(found, gram(a) / (5 * 3), rtol=1e-5)
+
+
+def test_style_loss_is_the_mean_over_layers_of_mean_squares(means):
+    rng = np.random.default_rng(1)
+    S, G, S_2, G_2 = rng.normal(size=(4, 3, 3))
+    S_2, G_2 = S_2[:2, :2], G_2[:2, :2]  # layers of different size count the same
+    loss = evaluate(lambda *grams: means.style_loss(grams[:2], grams[2:]), S, S_2, G, G_2)
+    np.testing.assert_allclose(loss, (np.mean((S - G) ** 2) + np.mean((S_2 - G_2) ** 2)) / 2)
+
+
+# --- Eager_Style_Transfer ------------------------------------------------------------------------
+
+
+def test_keras_knows_the_layers_by_the_translated_names(functions):
+    eager = functions("Eager_Style_Transfer")
+    assert eager.keras_name("conv1_1") == "block1_conv1"
+    assert eager.keras_name("conv5_4") == "block5_conv4"
+
+
+def test_variation_cost_is_the_mean_absolute_step(functions, activations):
+    G = activations[0][..., :3]
+    steps = np.abs(np.diff(G, axis=1)).sum() + np.abs(np.diff(G, axis=2)).sum()
+    found = evaluate(functions("Eager_Style_Transfer").variation_cost, G)
+    np.testing.assert_allclose(found, steps / G.size, rtol=1e-5)
+
+
+# --- Adaptive_Loss_Weights -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def adaptive(functions):
+    module = functions("Adaptive_Loss_Weights")
+    module.lab = nst_utils.functions_of(run.LAB)
+    return module
+
+
+def test_gram_matrix_of_a_layer_is_a_sum_over_positions(adaptive, activations):
+    a, _ = activations
+    np.testing.assert_allclose(evaluate(adaptive.layer_gram, a), gram(a), rtol=1e-5)
+
+
+def test_adjusted_losses_have_the_gradient_of_their_logarithms(adaptive):
+    def gradient(x):
+        losses = [tf.reduce_sum(x**2), 1e9 * tf.reduce_sum(x**4)]
+        w = adaptive.adjustments(losses)
+        adjusted = [w_i * L_i for w_i, L_i in zip(w, losses, strict=True)]
+        return tf.gradients(adaptive.weighted_sum([3.0, 5.0], adjusted), x)[0]
+
+    x = np.array([1.0, -2.0, 3.0])
+    by_hand = 3 * 2 * x / np.sum(x**2) + 5 * 4 * x**3 / np.sum(x**4)
+    np.testing.assert_allclose(evaluate(gradient, x), by_hand)
+
+
+def test_a_loss_of_zero_is_not_divided_by(adaptive):
+    (w,) = evaluate(lambda L: adaptive.adjustments([L]), np.float64(0))
+    np.testing.assert_allclose(w, 1e10)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1e12])
+def test_a_normalised_step_has_the_step_size_as_its_deviation(adaptive, scale):
+    g = scale * np.random.default_rng(0).normal(size=(1, 30, 40, 3))
+    x = np.zeros(g.shape, np.float32)
+    moved = adaptive.normalised_step(x, g, step_size=10.0)
+    np.testing.assert_allclose(np.std(moved), 10, rtol=1e-4)
+    assert np.sum(moved * g) < 0
+
+
+def test_a_normalised_step_stays_among_the_colours(adaptive):
+    g = np.random.default_rng(0).normal(size=(1, 30, 40, 3))
+    moved = adaptive.normalised_step(np.zeros(g.shape), g, step_size=1000.0)
+    pixels = moved + nst_utils.CONFIG.MEANS
+    np.testing.assert_allclose([pixels.min(), pixels.max()], [0, 255], atol=1e-4)
+
+
+# --- Optimizers_and_Starting_Images --------------------------------------------------------------
+
+TARGET = np.array([[[[3.0, -1.0, 2.0], [10.0, 5.0, -8.0]]]], np.float32)  # (1, 1, 2, 3)
+STEEPNESS = np.array([1.0, 10.0, 100.0], np.float32)  # of the bowl, by colour
+
+
+@pytest.fixture
+def bowl(functions):
+    """The lesson's optimisers, wired to J = sum of STEEPNESS (x - TARGET)² instead of VGG."""
+    module = functions("Optimizers_and_Starting_Images")
+    module.adaptive = functions("Adaptive_Loss_Weights")
+    with tf.Graph().as_default(), tf.Session() as sess:
+        x = tf.Variable(np.zeros_like(TARGET), name="input")
+        module.sess, module.model = sess, {"input": x}
+        module.J = tf.reduce_sum(STEEPNESS * (x - TARGET) ** 2)
+        (module.gradient,) = tf.gradients(module.J, x)
+        module.learning_rate = tf.placeholder(tf.float32, [])
+        optimizer = tf.train.AdamOptimizer(module.learning_rate)
+        module.train_step = optimizer.minimize(module.J, var_list=[x])
+        module.forget = tf.variables_initializer(optimizer.variables())
+        yield module
+
+
+def cost(x):
+    return np.sum(STEEPNESS * (x - TARGET) ** 2)
+
+
+def test_adam_follows_the_formula_and_forgets_between_runs(bowl):
+    x, m, v, costs = np.zeros(TARGET.shape), 0, 0, []
+    for t in range(1, 8):
+        costs.append(cost(x))
+        g = 2 * STEEPNESS * (x - TARGET)
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+        x = x - 0.5 * np.sqrt(1 - 0.999**t) / (1 - 0.9**t) * m / (np.sqrt(v) + 1e-8)
+    for _ in range(2):
+        found, history = bowl.adam(np.zeros_like(TARGET), 7, 0.5)
+        np.testing.assert_allclose(found, x, rtol=1e-4)
+        np.testing.assert_allclose(history[:, 1], costs, rtol=1e-4)
+        assert np.all(np.diff(history[:, 0]) >= 0)
+
+
+def test_lbfgs_finds_the_bottom_of_a_narrow_bowl(bowl):
+    x, history = bowl.lbfgs(np.zeros_like(TARGET), 40)
+    np.testing.assert_allclose(x, TARGET, atol=1e-3)
+    np.testing.assert_allclose(history[0, 1], cost(0), rtol=1e-5)
+    assert len(history) < 40
+
+
+def test_lbfgs_keeps_to_its_evaluations_but_for_a_line_search(bowl):
+    _, history = bowl.lbfgs(np.zeros_like(TARGET), 3)
+    assert 3 <= len(history) <= 3 + 20
+
+
+def test_normalised_descent_records_the_cost_before_each_step(bowl):
+    x, history = bowl.normalised_descent(np.zeros_like(TARGET), 2, 0.1)
+    g = -2 * STEEPNESS * TARGET
+    np.testing.assert_allclose(history[:, 1], [cost(0), cost(-0.1 * g / np.std(g))], rtol=1e-5)
+    assert cost(x) < cost(0)
