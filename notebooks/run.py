@@ -32,6 +32,7 @@ class TerminalClient(NotebookClient):
 
     echo = False  # print what cells print
     line = ""  # the progress line that stands on the terminal
+    interrupted = False
     printed = 0.0  # when a log, which cannot overwrite a line, got its last one
 
     def say(self, text):
@@ -50,11 +51,13 @@ class TerminalClient(NotebookClient):
 
     def interrupt(self):
         """Pass Ctrl-C on to the kernel, which ends its training run and keeps the picture."""
+        self.interrupted = True
         self.say("  stopping after this iteration")
         self.interruption = asyncio.ensure_future(ensure_async(self.km.interrupt_kernel()))
 
     async def async_execute_cell(self, cell, cell_index, **kwargs):
-        with suppress(NotImplementedError):  # Windows: Ctrl-C reaches the kernel by itself
+        # Windows, where Ctrl-C reaches the kernel by itself; a thread, as in a Dask worker
+        with suppress(NotImplementedError, RuntimeError):
             asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self.interrupt)
         if cell.cell_type == "markdown":
             for line in cell.source.splitlines():
@@ -109,9 +112,22 @@ def run(path, output_dir, values):
         environment["PYTHONPATH"] = str(ROOT)
     try:
         client.execute(env=environment)
+    except CellExecutionError:
+        if not client.interrupted:
+            raise
     finally:
         output_dir.mkdir(parents=True, exist_ok=True)
         nbformat.write(notebook, output_dir / path.name)
+    if client.interrupted:
+        raise KeyboardInterrupt
+
+
+def from_root(path):
+    """Name a path of the caller's as the notebook finds it, which works in the project's folder."""
+    if path is None:
+        return None
+    path = Path(path).absolute()
+    return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
 
 
 def main():
@@ -123,31 +139,33 @@ def main():
     parser.add_argument("--iterations", type=int, help="steps of the optimiser")
     parser.add_argument("--precision", help="float32, bfloat16 or auto")
     parser.add_argument("--weights", help="weight file, of VGG-19 or VGG-16")
-    parser.add_argument("--output", default="output", help="folder for everything that is made")
+    parser.add_argument("--output", help="folder for everything that is made, default output")
     parser.add_argument(
         "--resume", action="store_true", default=None, help="go on where a stopped run stopped"
     )
     args = parser.parse_args()
     values = {
-        "CONTENT_IMAGE": args.content,
-        "STYLE_IMAGE": args.style,
+        "CONTENT_IMAGE": from_root(args.content),
+        "STYLE_IMAGE": from_root(args.style),
         "SIZE": args.size,
         "ITERATIONS": args.iterations,
         "PRECISION": args.precision,
         "RESUME": args.resume,
-        "VGG_MODEL": args.weights,
-        "OUTPUT_DIR": args.output if args.output != "output" else None,
+        "VGG_MODEL": from_root(args.weights),
+        "OUTPUT_DIR": from_root(args.output),
     }
-    start, begun = time.monotonic(), time.time()
-    output_dir = ROOT / args.output
+    start, begun, ended = time.monotonic(), time.time(), "Finished in"
+    output_dir = ROOT / (values["OUTPUT_DIR"] or "output")
     try:
         run(args.notebook, output_dir, {k: v for k, v in values.items() if v is not None})
     except CellExecutionError as error:
         sys.exit(f"\n{error.ename}: {error.evalue}")
     except (OSError, ValueError) as error:
         sys.exit(f"\n{error}")
+    except KeyboardInterrupt:
+        ended = "Stopped after"
     minutes, seconds = divmod(round(time.monotonic() - start), 60)
-    print(f"Finished in {minutes} min {seconds} s:")
+    print(f"{ended} {minutes} min {seconds} s:")
     for name in ("generated_image.jpg", "evolution.gif", args.notebook.name):
         made = output_dir / name
         if made.exists() and made.stat().st_mtime >= begun:

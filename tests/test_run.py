@@ -181,7 +181,7 @@ def test_ctrl_c_on_the_terminal_ends_make_run_with_a_picture(fake_weights, tmp_p
                 process.send_signal(signal.SIGINT)
                 lines += process.stdout
     assert process.returncode == 0, lines
-    assert "Finished in " in "".join(lines)
+    assert "Stopped after " in "".join(lines)
     state = np.load(tmp_path / "state.npz")
     assert 0 <= state["iteration"] < 99999
     with Image.open(tmp_path / "generated_image.jpg") as picture:
