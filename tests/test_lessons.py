@@ -289,8 +289,9 @@ def test_lbfgs_finds_the_bottom_of_a_narrow_bowl(bowl):
 
 
 def test_lbfgs_keeps_to_its_evaluations_but_for_a_line_search(bowl):
-    _, history = bowl.lbfgs(np.zeros_like(TARGET), 3)
-    assert 3 <= len(history) <= 3 + 20
+    _, unlimited = bowl.lbfgs(np.zeros_like(TARGET), 40)
+    _, limited = bowl.lbfgs(np.zeros_like(TARGET), 3)
+    assert 3 <= len(limited) < len(unlimited)
 
 
 def test_normalised_descent_records_the_cost_before_each_step(bowl):
