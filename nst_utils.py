@@ -12,6 +12,7 @@ import json
 import math
 import os
 import signal
+import symtable
 import tempfile
 import threading
 import time
@@ -166,7 +167,8 @@ def load_vgg_model(
     """Build VGG in the default graph for images of one size, and print which weights it has.
 
     The network is frozen: no gradient of a weight is ever computed, so an optimiser's
-    `minimize` changes, and pays for, the input alone.
+    `minimize` changes, and pays for, the input alone. Asked again for the same network, in the same
+    graph and session, it returns the one that is there: costs already written stay those of it.
 
     Arguments:
     path -- weight file, see `read_vgg`
@@ -188,13 +190,27 @@ def load_vgg_model(
             "right after the imports"
         )
     _check_memory(height, width)
-    dtype = tf.as_dtype(choose_precision(precision))
+    precision = choose_precision(precision)
+    graph = tf.get_default_graph()
+    settings = (tf.get_default_session(), str(path), height, width, precision, pooling)
+    graph.vgg_models = built = getattr(graph, "vgg_models", {})
+    if settings not in built:
+        built[settings] = _build_vgg(*settings[1:])
+        # for the Gram matrices that follow in this graph; it ends with the last reference to it
+        graph.gram_gradient = graph.gradient_override_map({"MatMul": "GramMatMul"})
+        graph.gram_gradient.__enter__()
+    model, description = built[settings]
+    print(description)
+    return model
+
+
+def _build_vgg(path, height, width, precision, pooling):
+    """Build the layers of `load_vgg_model`; return them with the line that describes them."""
+    dtype = tf.as_dtype(precision)
     pool = {"average": tf.nn.avg_pool2d, "max": tf.nn.max_pool2d}[pooling]
     depth, weights = read_vgg(path)
-    print(
-        f"VGG-{depth}, {_name_weights(path, weights['conv1_1'][0])}, computed in {dtype.name}: "
-        f"{path}"
-    )
+    name = _name_weights(path, weights["conv1_1"][0])
+    description = f"VGG-{depth}, {name}, computed in {precision}: {path}"
     model = {"input": _input_variable(height, width)}
     layer = model["input"]
     for name in layer_names(depth):
@@ -208,11 +224,7 @@ def load_vgg_model(
         else:
             layer = pool(layer, ksize=2, strides=2, padding="SAME")
         model[name] = tf.cast(layer, tf.float32)
-    # for the Gram matrices that follow in this graph; it ends with the last reference to it
-    graph = tf.get_default_graph()
-    graph.gram_gradient = graph.gradient_override_map({"MatMul": "GramMatMul"})
-    graph.gram_gradient.__enter__()
-    return model
+    return model, description
 
 
 def _check_memory(height, width):
@@ -726,6 +738,7 @@ class Run:
         self._first = 0
         self._iteration = 0
         self._costs = []
+        self._image = None
         self._seconds = 0.0  # per iteration, the first (slower: TensorFlow warms up) left out
         self._stopping = False
         self._picture = self._line = None
@@ -775,7 +788,8 @@ class Run:
     def report(self, image, total, content, style):
         """Save and show a normalised image (1, height, width, 3) with its three costs.
 
-        Raises FloatingPointError where one of the costs is not finite.
+        Raises FloatingPointError where one of the costs is not finite, and RuntimeError where the
+        steps have changed nothing.
         """
         for name, cost in (("style", style), ("content", content), ("total", total)):
             if not np.isfinite(cost):
@@ -784,6 +798,13 @@ class Run:
                     f"the {name} cost is {cost} after iteration {self._iteration}, the last good "
                     f"picture is {good}: start again with a smaller learning rate"
                 )
+        if len(self._costs) == 1 and np.array_equal(image, self._image):
+            raise RuntimeError(
+                f"the image is still that of iteration {int(self._costs[0][0])}, since train_step "
+                "changes the input of another model: run the cells from the content cost to the "
+                "optimiser again"
+            )
+        self._image = image
         self._costs.append((self._iteration, total, content, style))
         save_image(self.output_dir / f"{self._iteration}.png", image)
         with _whole_file(self.output_dir / "costs.csv") as file:
@@ -860,16 +881,71 @@ def _display(handle, data, prefix=""):
 # --- notebooks -----------------------------------------------------------------------------------
 
 
-def explain_missing_names():
-    """Have the notebook say what to do about a name that a cell not yet run would define."""
+def explain_out_of_order(notebook):
+    """Have a notebook say which cell to run first, where cells were run out of their order.
+
+    That is where a name is used too early, the session is closed, or graphs are mixed up.
+
+    Arguments:
+    notebook -- name of the .ipynb file that calls this, in notebooks/
+    """
+    path = Path(__file__).parent / "notebooks" / notebook
 
     def explain(shell, kind, error, traceback, tb_offset=None):
         shell.showtraceback((kind, error, traceback), tb_offset=tb_offset)
-        print(f"{error}: run the cells above this one first, in their order")
+        cell = shell.history_manager.input_hist_raw[-1]
+        if kind is NameError:
+            print(f"{error}: {_what_to_run(path, error.name, cell)}")
+        elif any(message in str(error) for message in _MIXED_UP):
+            advice = _what_to_run(path, "sess", cell)
+            print(f"This belongs to an earlier graph or session: {advice}, and those below it")
 
     shell = get_ipython()
     if shell is not None:
-        shell.set_custom_exc((NameError,), explain)
+        shell.set_custom_exc((NameError, RuntimeError, ValueError), explain)
+
+
+# what TensorFlow says of a model, a cost or an optimiser that is not of the session's graph
+_MIXED_UP = (
+    "must be from the same graph",
+    "is not an element of this graph",
+    "No variables to optimize",
+    "closed Session",
+)
+
+
+def _what_to_run(notebook, name, using):
+    """Name the last cell above the cell `using` (its source) that gives `name` a value."""
+    heading, advice = "", f"no cell above this one makes {name}, check how it is spelt"
+    try:
+        for kind, source in _cells(notebook):
+            if kind == "markdown":
+                headings = [line for line in source.splitlines() if line.startswith("#")]
+                heading = headings[-1].lstrip("# ") if headings else heading
+            elif source == using:
+                break
+            elif _makes(source, name):
+                code = (line.split("  #")[0] for line in source.splitlines() if line[:1] != "#")
+                start = next(filter(None, code))
+                advice = f"run first the cell of “{heading}” that begins with “{start}”"
+    except OSError:  # renamed, or moved
+        advice = "run the cells above this one first, in their order"
+    return advice
+
+
+def _makes(source, name):
+    """Tell whether a cell gives a value to the global `name`."""
+    try:
+        symbol = symtable.symtable(source, "cell", "exec").lookup(name)
+    except (KeyError, SyntaxError):  # not in there; a magic
+        return False
+    return symbol.is_assigned() or symbol.is_imported()
+
+
+def _cells(notebook):
+    """Yield the cells of a notebook file: (kind, source)."""
+    for cell in json.loads(Path(notebook).read_text(encoding="utf-8"))["cells"]:
+        yield cell["cell_type"], "".join(cell["source"])
 
 
 def functions_of(notebook):
@@ -883,10 +959,9 @@ def functions_of(notebook):
     module with the notebook's imports, functions and constants (NAME = literal)
     """
     module = ModuleType(Path(notebook).stem)
-    cells = json.loads(Path(notebook).read_text(encoding="utf-8"))["cells"]
-    for cell in cells:
-        if cell["cell_type"] == "code":
-            tree = ast.parse("".join(cell["source"]))
+    for kind, source in _cells(notebook):
+        if kind == "code":
+            tree = ast.parse(source)
             tree.body = [node for node in tree.body if _defines(node)]
             exec(compile(tree, notebook, "exec"), vars(module))
     return module

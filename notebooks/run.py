@@ -3,7 +3,8 @@
     python notebooks/run.py --content images/ruins.jpg --style images/starry_swirl.jpg
 
 The values given replace those of the notebook's cell with the tag `parameters`. The terminal shows
-the sections as they come, and the line that `nst_utils.Run` keeps up to date.
+the sections as they come, what the cells tagged `terminal` print, and the line that `nst_utils.Run`
+keeps up to date.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from textwrap import indent
 
 import nbformat
 from nbclient import NotebookClient
@@ -69,8 +71,9 @@ class TerminalClient(NotebookClient):
         content = msg["content"]
         if content.get("transient", {}).get("display_id", "").startswith(LINE_ID):
             self.show_progress("  " + content["data"]["text/plain"])
-        if self.echo and msg["msg_type"] == "stream":
-            self.say(content["text"].rstrip("\n"))
+        echo = self.echo or "terminal" in cell.metadata.get("tags", [])
+        if echo and msg["msg_type"] == "stream":
+            self.say(indent(content["text"].rstrip("\n"), "  "))
         return super().process_message(msg, cell, cell_index)
 
 
@@ -130,6 +133,11 @@ def from_root(path):
     return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
 
 
+def is_made(path, begun):
+    """Tell whether this run, begun at that time, wrote the file."""
+    return path.exists() and path.stat().st_mtime >= begun
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("notebook", nargs="?", type=Path, default=LAB)
@@ -154,7 +162,7 @@ def main():
         "VGG_MODEL": from_root(args.weights),
         "OUTPUT_DIR": from_root(args.output),
     }
-    start, begun, ended = time.monotonic(), time.time(), "Finished in"
+    start, begun, stopped = time.monotonic(), time.time(), False
     output_dir = ROOT / (values["OUTPUT_DIR"] or "output")
     try:
         run(args.notebook, output_dir, {k: v for k, v in values.items() if v is not None})
@@ -163,13 +171,14 @@ def main():
     except (OSError, ValueError) as error:
         sys.exit(f"\n{error}")
     except KeyboardInterrupt:
-        ended = "Stopped after"
+        stopped = True
     minutes, seconds = divmod(round(time.monotonic() - start), 60)
-    print(f"{ended} {minutes} min {seconds} s:")
+    print(f"{'Stopped after' if stopped else 'Finished in'} {minutes} min {seconds} s:")
     for name in ("generated_image.jpg", "evolution.gif", args.notebook.name):
-        made = output_dir / name
-        if made.exists() and made.stat().st_mtime >= begun:
-            print(f"  {os.path.relpath(made)}")
+        if is_made(output_dir / name, begun):
+            print(f"  {os.path.relpath(output_dir / name)}")
+    if stopped and is_made(output_dir / "state.npz", begun):
+        print("To go on from there, run it again with RESUME=1 (without make: --resume).")
 
 
 if __name__ == "__main__":

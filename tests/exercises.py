@@ -87,7 +87,8 @@ def _stripped(cell):
     kept = {key: cell.metadata[key] for key in ("tags",) if key in cell.metadata}
     if cell.cell_type == "markdown":
         return new_markdown_cell(cell.source, id=cell.id, metadata=kept)
-    return new_code_cell(blank_out(cell.source), id=cell.id, metadata=kept)
+    source = cell.source.replace(LAB.name, EXERCISES.name)  # it names its own file
+    return new_code_cell(blank_out(source), id=cell.id, metadata=kept)
 
 
 def _calls(cell, functions):

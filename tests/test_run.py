@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 
+import nbformat
 import numpy as np
 import psutil
 import pytest
@@ -181,7 +182,16 @@ def test_ctrl_c_on_the_terminal_ends_make_run_with_a_picture(fake_weights, tmp_p
                 process.send_signal(signal.SIGINT)
                 lines += process.stdout
     assert process.returncode == 0, lines
-    assert "Stopped after " in "".join(lines)
+    said = "".join(lines)
+    assert re.search(r"\n  VGG-\d+, unknown weights, computed in float32: .*\n", said)
+    assert re.search(
+        r"\n  \d.\d\d s a step and .* GB of memory: 100000 iterations take about", said
+    )
+    assert said.index("GB of memory") < said.index("  iteration ")  # before training
+    assert "Stopped after " in said
+    assert said.endswith(
+        "To go on from there, run it again with RESUME=1 (without make: --resume).\n"
+    )
     state = np.load(tmp_path / "state.npz")
     assert 0 <= state["iteration"] < 99999
     with Image.open(tmp_path / "generated_image.jpg") as picture:
@@ -227,16 +237,108 @@ def test_an_optimiser_of_an_earlier_graph_gets_one_sentence(tmp_path):
             nst_utils.estimate(sess, train_step, 10)
 
 
-def test_a_missing_name_gets_one_sentence(capsys):
-    shell = InteractiveShell.instance()
-    try:
-        nst_utils.explain_missing_names()
-        shell.run_cell("print(model)")
-    finally:
-        InteractiveShell.clear_instance()
-    assert (
-        "name 'model' is not defined: run the cells above this one first" in capsys.readouterr().out
+@pytest.fixture
+def shell():
+    yield InteractiveShell.instance()
+    InteractiveShell.clear_instance()
+
+
+def said_of(shell, notebook, source, capsys):
+    """Run a cell that misses a name; return the line behind the traceback."""
+    nst_utils.explain_out_of_order(notebook)
+    shell.run_cell(source, store_history=True)
+    return capsys.readouterr().out.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("cell", "there", "missing", "heading", "start"),
+    [
+        ("images", "", "nst_utils", "Art Generation with Neural Style Transfer", "import os"),
+        ("check-gram", "", "tf", "Art Generation with Neural Style Transfer", "import matplotlib"),
+        ("check-gram", "tf", "gram_matrix", "3.2.1 - Gram matrix", "def gram_matrix(A):"),
+        ("content-run", "", "sess", "4 - Solving the optimis", "nst_utils.close_session()"),
+        ("total-run", "total_cost", "J_content", "4 - Solving the optimis", "sess.run(model["),
+        ("optimizer", "tf", "J", "4 - Solving the optimis", "J = total_cost(J_content, J_style"),
+        ("result", "nst_utils", "content_picture", "1 - Problem", "HEIGHT, WIDTH ="),
+    ],
+)
+def test_a_missing_name_gets_the_cell_to_run_first(
+    shell, capsys, cell, there, missing, heading, start
+):
+    sources = {cell.id: cell.source for cell in nbformat.read(LAB, as_version=4).cells}
+    known = {"tf": tf, "nst_utils": nst_utils, "total_cost": lambda *costs, **weights: 0}
+    shell.push({name: known[name] for name in there.split()})
+    said = said_of(shell, LAB, sources[cell], capsys)
+    before = f"name '{missing}' is not defined: run first the cell of “{heading}"
+    assert said.startswith(before), said
+    assert f"” that begins with “{start}" in said
+
+
+def test_of_two_cells_that_make_a_name_the_nearest_above_is_named(shell, tmp_path, capsys):
+    cells = ["%time", "# 1\na = 1", "print(a)", "a = 2", "print( a )"]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    nbformat.write(notebook, tmp_path / "two.ipynb")
+    assert said_of(shell, tmp_path / "two.ipynb", cells[2], capsys).endswith("with “a = 1”")
+    assert said_of(shell, tmp_path / "two.ipynb", cells[4], capsys).endswith("with “a = 2”")
+    assert said_of(shell, tmp_path / "two.ipynb", "# new\na", capsys).endswith("with “a = 2”")
+
+
+def test_a_missing_name_that_no_cell_makes_is_taken_for_a_slip(shell, capsys):
+    said = said_of(shell, LAB, "print(modle)", capsys)
+    assert said == (
+        "name 'modle' is not defined: no cell above this one makes modle, check how it is spelt"
     )
+
+
+def test_a_missing_name_in_a_notebook_that_was_renamed(shell, tmp_path, capsys):
+    said = said_of(shell, tmp_path / "gone.ipynb", "print(model)", capsys)
+    assert said.endswith("not defined: run the cells above this one first, in their order")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "sess = tf.Session(); sess.close(); sess.run(tf.no_op())",
+        "with tf.Graph().as_default(): a = tf.zeros(())\n"
+        "with tf.Graph().as_default(): a + tf.ones(())",
+        "with tf.Graph().as_default(): tf.train.AdamOptimizer(2.0).minimize(tf.zeros(()))",
+        "with tf.Graph().as_default(): a = tf.no_op()\n"
+        "with tf.Graph().as_default(): b = tf.no_op(); tf.Session().run(a)",
+    ],
+)
+def test_mixed_up_graphs_get_the_cell_to_run_first(shell, capsys, source):
+    shell.push({"tf": tf})
+    said = said_of(shell, LAB, source, capsys)
+    assert said.startswith(
+        "This belongs to an earlier graph or session: run first the cell of “4 - Solving the"
+    )
+    assert said.endswith("begins with “nst_utils.close_session()”, and those below it")
+
+
+def test_other_errors_get_no_advice(shell, capsys):
+    assert said_of(shell, LAB, "raise ValueError('odd')", capsys).endswith(": odd")
+
+
+def test_loading_the_network_again_keeps_it_and_the_costs_written_for_it(fake_weights, capsys):
+    with tf.Graph().as_default(), tf.Session():
+        model = nst_utils.load_vgg_model(fake_weights, HEIGHT, WIDTH)
+        assert nst_utils.load_vgg_model(fake_weights, HEIGHT, WIDTH) is model
+        first, again = capsys.readouterr().out.splitlines()
+        assert first == again
+        assert nst_utils.load_vgg_model(fake_weights, HEIGHT, WIDTH, pooling="max") is not model
+    with tf.Graph().as_default(), tf.Session():
+        assert nst_utils.load_vgg_model(fake_weights, HEIGHT, WIDTH) is not model
+
+
+def test_steps_that_change_another_model_s_input_get_one_sentence(tmp_path):
+    image = np.zeros((1, 6, 8, 3), np.float32)
+    message = r"^the image is still that of iteration 0, since train_step changes the input of ano"
+    with tf.Graph().as_default(), tf.Session() as sess, pytest.raises(RuntimeError, match=message):
+        tf.Variable(0.0).load(0.0, sess)
+        with nst_utils.Run(sess, 40, tmp_path) as run:
+            for i in run:
+                if run.is_due(i, image):
+                    run.report(image, 1.0, 1.0, 1.0)
 
 
 # --- what a run takes --------------------------------------------------------------------------
