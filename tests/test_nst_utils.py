@@ -198,6 +198,31 @@ def test_bfloat16_is_near_float32_and_leaves_conv1_1_exact(fake_weights, image):
     assert np.any(near["conv5_4"] != exact["conv5_4"])
 
 
+@pytest.mark.skipif(not REAL_WEIGHTS.exists(), reason="needs the real weights: make weights")
+def test_the_real_weights_keep_their_gram_matrices_in_bfloat16():
+    """Of conv4_1, most of the style cost; weights rounded one by one lose 0.4 % of them."""
+    picture = nst_utils.load_image(ROOT / "images" / "impressionist.jpg", 96, 128)
+    image = nst_utils.reshape_and_normalize_image(picture, 96, 128)
+    exact, near = (
+        np.square(activations(REAL_WEIGHTS, image, precision=precision)["conv4_1"]).sum()
+        for precision in ("float32", "bfloat16")
+    )
+    assert near == pytest.approx(exact, rel=1e-3)
+
+
+def test_rounding_a_kernel_keeps_the_sum_of_its_taps():
+    bfloat16 = tf.bfloat16
+    W = np.random.default_rng(0).normal(0, 1, (3, 3, 5, 7)).astype(np.float32)
+    rounded = nst_utils._round_kernel(W, bfloat16)
+    assert rounded.dtype == bfloat16.as_numpy_dtype
+    exact = rounded.astype(np.float64)
+    # 8 significant bits: half a unit in the last place of the last tap is all that the sum is off
+    last = np.abs(exact[2, 2]) * 2.0**-8
+    assert np.all(np.abs(exact.sum((0, 1)) - W.sum((0, 1), dtype=np.float64)) <= last + 1e-6)
+    np.testing.assert_allclose(exact, W, rtol=2**-8, atol=2**-8 * np.abs(W).max())
+    np.testing.assert_array_equal(nst_utils._round_kernel(W, tf.float32), W)
+
+
 def test_precision_has_three_names():
     assert nst_utils.choose_precision("auto") in ("float32", "bfloat16")
     with pytest.raises(ValueError, match=r"^the precision is 'half': choose 'float32'"):
