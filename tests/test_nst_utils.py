@@ -188,6 +188,30 @@ def test_a_gram_matrix_has_a_gradient_of_one_product(fake_weights):
     assert list(products.values()) == [2, 2]  # the Gram matrix itself, and one
 
 
+def test_a_large_constant_is_not_in_the_graph_and_is_read_once():
+    array = np.random.default_rng(0).normal(0, 1, (1, 30, 40, 50)).astype(np.float32)
+    with tf.Graph().as_default() as graph:
+        tensor = nst_utils.large_constant(array)
+        assert tensor.shape == array.shape
+        flat = tf.reshape(tensor, (-1, 50))
+        gram = tf.matmul(flat, flat, transpose_a=True)
+        x = tf.Variable(2.0)
+        total = tf.reduce_sum(x * gram)
+        assert len(graph.as_graph_def().SerializeToString()) < 10_000
+        sess = tf.InteractiveSession()  # the course's
+        sess.run(x.initializer)
+        options, ran = tf.RunOptions(trace_level=tf.RunOptions.FULL_TRACE), tf.RunMetadata()
+        got = sess.run([tensor, gram, total], options=options, run_metadata=ran)
+        sess.close()
+    np.testing.assert_array_equal(got[0], array)
+    expected = np.einsum("nyxi,nyxj->ij", array, array)
+    np.testing.assert_allclose(got[1], expected, rtol=1e-3, atol=1e-2)
+    np.testing.assert_allclose(got[2], 2 * expected.sum(), rtol=1e-3)
+    ran = {node.node_name for device in ran.step_stats.dev_stats for node in device.node_stats}
+    assert total.op.name in ran
+    assert not ran & {tensor.op.name, gram.op.name}, "they were folded into constants"
+
+
 def test_bfloat16_is_near_float32_and_leaves_conv1_1_exact(fake_weights, image):
     exact = activations(fake_weights, image)
     near = activations(fake_weights, image, precision="bfloat16")
