@@ -853,12 +853,13 @@ class Run:
 
     def _show_line(self):
         _, total, content, style = self._costs[-1] if self._costs else [np.nan] * 4
-        left = (self.num_iterations - self._iteration - 1) * self._seconds
         line = (
             f"iteration {self._iteration + 1}/{self.num_iterations}   total {total:.4g}   "
-            f"content {content:.4g}   style {style:.4g}   {self._seconds:.2f} s/iteration   "
-            f"{_minutes(left)} left"
+            f"content {content:.4g}   style {style:.4g}"
         )
+        if self._seconds:
+            left = (self.num_iterations - self._iteration - 1) * self._seconds
+            line += f"   {self._seconds:.2f} s/iteration   {_minutes(left)} left"
         self._line = _display(self._line, {"text/plain": line}, self.LINE_ID)
 
     def _stop(self, *_):
