@@ -197,7 +197,9 @@ def load_vgg_model(
     if settings not in built:
         built[settings] = _build_vgg(*settings[1:])
         # for the Gram matrices that follow in this graph; it ends with the last reference to it
-        graph.gram_gradient = graph.gradient_override_map({"MatMul": "GramMatMul"})
+        graph.gram_gradient = graph.gradient_override_map(
+            {"MatMul": "GramMatMul", "Transpose": "GramTranspose"}
+        )
         graph.gram_gradient.__enter__()
     model, description = built[settings]
     print(description)
@@ -378,7 +380,10 @@ def _matmul_gradient(op, gradient):
     a_flipped, b_flipped = op.get_attr("transpose_a"), op.get_attr("transpose_b")
     flipped = (a_flipped, b_flipped)
     if _is_transpose(b, a, flipped) or (a.name == b.name and flipped == (False, True)):
-        return tf.matmul(gradient + tf.transpose(gradient), a), None
+        both = gradient + tf.transpose(gradient)
+        X = _transposed(a)
+        # where A = Xᵀ, as in the lab, (X·both)ᵀ, so that A need not be kept; see below
+        return (tf.matmul(both, a) if X is None else tf.transpose(tf.matmul(X, both))), None
     if _is_transpose(a, b, flipped) or (a.name == b.name and flipped == (True, False)):
         return None, tf.matmul(b, gradient + tf.transpose(gradient))
     if a_flipped:
@@ -392,9 +397,25 @@ def _matmul_gradient(op, gradient):
     return a_gradient, b_gradient
 
 
+def _transpose_gradient(op, gradient):
+    """Transpose's gradient, without two copies of 59 MB where it is given a transpose itself."""
+    X = _transposed(gradient)
+    if X is not None and _transposed(op.outputs[0]) is not None:
+        return X, None
+    return tf.transpose(gradient, tf.math.invert_permutation(op.inputs[1])), None
+
+
+def _transposed(tensor):
+    """Return the matrix that `tensor` is the `tf.transpose` of, or None."""
+    if tensor.op.type == "Transpose":
+        matrix, axes = tensor.op.inputs
+        return matrix if np.array_equal(tf.get_static_value(axes), [1, 0]) else None
+
+
 def _is_transpose(a, b, flipped):
     """Tell whether tensor `a` is `tf.transpose(b)` (names tell tensors apart), multiplied as is."""
-    return a.op.type == "Transpose" and a.op.inputs[0].name == b.name and not any(flipped)
+    matrix = _transposed(a)
+    return matrix is not None and matrix.name == b.name and not any(flipped)
 
 
 # Optimizer.minimize makes a convolution compute its kernel's gradient although nothing asks for
@@ -403,6 +424,7 @@ with suppress(KeyError):
     tf.RegisterGradient("FrozenConv2D")(_frozen_convolution_gradient)
     tf.RegisterGradient("FrozenBiasAdd")(lambda op, gradient: (gradient, None))
     tf.RegisterGradient("GramMatMul")(_matmul_gradient)
+    tf.RegisterGradient("GramTranspose")(_transpose_gradient)
 
 
 # --- pictures ------------------------------------------------------------------------------------

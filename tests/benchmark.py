@@ -124,7 +124,10 @@ class Lab:
         self.sess.run(self.model["input"].assign(style))
         J_style = lab.compute_style_cost(self.model, lab.STYLE_LAYERS)
         self.costs_ = [lab.total_cost(J_content, J_style), J_content, J_style]
-        self.train_step = tf.train.AdamOptimizer(2.0).minimize(self.costs_[0])
+        optimizer = tf.train.AdamOptimizer(2.0)
+        gradients = optimizer.compute_gradients(self.costs_[0])
+        self.gradient = gradients[0][0]
+        self.train_step = optimizer.apply_gradients(gradients)  # that makes `minimize`
         self.start = start
         self.sess.run(tf.global_variables_initializer())
         self.sess.run(self.model["input"].assign(start))
@@ -142,15 +145,11 @@ class Lab:
         """
         from scipy.optimize import minimize
 
-        from nst_utils import tf
-
         class Ended(Exception):
             pass
 
         # SciPy's first step has length 1: let that be 3 grey levels a pixel
         scale = 3 * np.sqrt(image.size)
-        with self.sess.graph.as_default():
-            fetches = self.costs_[0], tf.gradients(self.costs_[0], self.model["input"])[0]
         costs, best = [], image
 
         def cost_and_gradient(x):
@@ -158,7 +157,7 @@ class Lab:
             candidate = (scale * x).reshape(image.shape)
             with self.sess.as_default():
                 self.sess.run(self.model["input"].assign(candidate))
-                cost, gradient = self.sess.run(fetches)
+                cost, gradient = self.sess.run([self.costs_[0], self.gradient])
             if not costs or cost < min(costs):
                 best = candidate
             costs.append(float(cost))
@@ -171,18 +170,19 @@ class Lab:
         return best, len(costs)
 
     def coarse_to_fine(self, target):
-        """Descend to `target` by L-BFGS, from an image that was painted at a quarter and a half."""
-        begin, image, counts = time.perf_counter(), None, []
+        """Descend to `target` by L-BFGS, after a short descent at a quarter and at half the size.
+
+        Building the graphs does not count: for no variant does it count.
+        """
         height, width = self.start.shape[1:3]
-        for part, evaluations in ((4, 40), (2, 20)):
-            coarse = Lab(self.variant, height // part, width // part)
-            image, count = coarse.lbfgs(coarse.start if image is None else image, evaluations, 0)
-            coarse.sess.close()
+        levels = [Lab(self.variant, height // part, width // part) for part in (4, 2)] + [self]
+        begin, image, counts = time.perf_counter(), levels[0].start, []
+        for level, evaluations in zip(levels, (40, 20, None), strict=True):
+            image, count = level.lbfgs(image, evaluations, target if level is self else 0)
             counts.append(count)
             # each pixel becomes four: smooth interpolation would lose the grain of the paint
             image = image.repeat(2, axis=1).repeat(2, axis=2)
-        _, count = self.lbfgs(image, None, target)
-        return {"seconds": time.perf_counter() - begin, "evaluations": [*counts, count]}
+        return {"seconds": time.perf_counter() - begin, "evaluations": counts}
 
 
 def serve(variant, height, width):

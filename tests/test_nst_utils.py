@@ -156,7 +156,10 @@ def test_the_gradient_of_the_input_is_right(fake_weights, image):
 
 @pytest.mark.parametrize("transpose_a", [False, True])
 @pytest.mark.parametrize("transpose_b", [False, True])
-@pytest.mark.parametrize("kind", ["square", "two matrices", "transpose behind", "transpose before"])
+@pytest.mark.parametrize(
+    "kind",
+    ["square", "two matrices", "transpose behind", "transpose before", "copy behind", "unrolled"],
+)
 def test_matrix_products_keep_their_gradients(fake_weights, kind, transpose_a, transpose_b):
     """The override for Gram matrices, against the graph without it, for every way to multiply."""
     rng = np.random.default_rng(0)
@@ -166,15 +169,29 @@ def test_matrix_products_keep_their_gradients(fake_weights, kind, transpose_a, t
         with tf.Graph().as_default(), tf.Session() as sess:
             if overridden:
                 nst_utils.load_vgg_model(fake_weights, 8, 8)
-            a = tf.constant(A)
-            b = {"square": a, "two matrices": tf.constant(B)}.get(kind)
+            a = x = tf.constant(A)
+            if kind == "unrolled":  # as in the lab
+                a = tf.transpose(tf.reshape(x, (4, 4)))
+            b = {"square": a, "two matrices": tf.constant(B), "unrolled": a}.get(kind)
             if b is None:
-                b = tf.transpose(a)
+                b = tf.transpose(a, (0, 1) if kind == "copy behind" else None)
             pair = (b, a) if kind == "transpose before" else (a, b)
             C = tf.matmul(*pair, transpose_a=transpose_a, transpose_b=transpose_b)
-            wanted = [a, b] if kind == "two matrices" else [a]
+            wanted = [x, b] if kind == "two matrices" else [x]
             gradients.append(sess.run(tf.gradients(C, wanted, tf.constant(upstream))))
     np.testing.assert_allclose(*gradients, rtol=1e-12)
+
+
+@pytest.mark.parametrize("axes", [(1, 0), (0, 1), (2, 0, 1), (0, 2, 1), (2, 1, 0)])
+def test_transposes_keep_their_gradients(fake_weights, axes):
+    rng = np.random.default_rng(0)
+    A = rng.normal(size=(2, 3, 4)[: len(axes)])
+    upstream = rng.normal(size=A.shape)  # goes through a transpose as well
+    with tf.Graph().as_default(), tf.Session() as sess:
+        nst_utils.load_vgg_model(fake_weights, 8, 8)
+        a = tf.constant(A)
+        gradient = tf.gradients(tf.transpose(a, axes), a, tf.transpose(tf.constant(upstream), axes))
+        np.testing.assert_array_equal(sess.run(gradient)[0], upstream)
 
 
 def test_a_gram_matrix_has_a_gradient_of_one_product(fake_weights):
@@ -182,9 +199,13 @@ def test_a_gram_matrix_has_a_gradient_of_one_product(fake_weights):
     for write in (lambda A: tf.matmul(A, A, transpose_b=True), lambda A: A @ tf.transpose(A)):
         with tf.Graph().as_default() as graph:
             nst_utils.load_vgg_model(fake_weights, 8, 8)
-            A = tf.constant(np.ones((3, 5)))
-            tf.gradients(write(A), A)
-            products[write] = sum(op.type == "MatMul" for op in graph.get_operations())
+            X = tf.constant(np.ones((5, 3)))
+            before = graph.get_operations()
+            gradient = tf.gradients(write(tf.transpose(X)), X)[0]
+            products[write] = [op.type for op in graph.get_operations()[len(before) :]].count(
+                "MatMul"
+            )
+            assert gradient.op.type == "MatMul"  # and no transpose behind it
     assert list(products.values()) == [2, 2]  # the Gram matrix itself, and one
 
 

@@ -67,6 +67,17 @@ def test_every_20th_and_the_last_iteration_is_reported(train, tmp_path, capsys):
     assert f"Iteration 20 :\ntotal cost = {rows[1, 1]:.6g}\n" in capsys.readouterr().out
 
 
+def test_the_line_says_how_far_the_run_is(train, monkeypatch):
+    shown = []
+    monkeypatch.setattr(nst_utils, "_display", lambda handle, data, *_: shown.append(data))
+    train(3)
+    lines = [data["text/plain"] for data in shown if "image/jpeg" not in data]
+    costs = r"total \S+ +content \S+ +style \S+"
+    assert re.fullmatch(rf"iteration 1/3 +{costs}", lines[0])  # no time is known yet
+    assert re.fullmatch(rf"iteration 2/3 +{costs} +\d\.\d\d s/iteration +0:0\d left", lines[1])
+    assert re.fullmatch(rf"iteration 3/3 +{costs} +\d\.\d\d s/iteration +0:00 left", lines[-1])
+
+
 @pytest.mark.parametrize("step", [0, 7, 20])
 def test_an_interrupted_run_keeps_its_picture_and_goes_on_to_the_same_end(
     train, tmp_path, capsys, step
