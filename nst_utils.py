@@ -7,12 +7,12 @@ through `tensorflow.compat.v1`; importing the module changes nothing in TensorFl
 
 import ast
 import difflib
+import dis
 import hashlib
 import json
 import math
 import os
 import signal
-import symtable
 import tempfile
 import threading
 import time
@@ -78,7 +78,9 @@ ORIGINAL_MD5 = {
 }
 EIGHT_BIT_CRC = 3202360944
 
-# What a training run takes at its peak, beside 0.8 GB; measured from 200×150 to 1600×1200 pixels.
+# What the lab's training run takes at its peak, beside 0.8 GB; measured from 200×150 to 1600×1200
+# pixels. Style activations that go into the costs as arrays, as in the course, take half as much
+# again; at the course's 400×300 that is no matter.
 BYTES_PER_PIXEL = 3000
 
 
@@ -189,13 +191,14 @@ def load_vgg_model(
             "TensorFlow runs eagerly here, VGG is built as a graph: call tf.disable_v2_behavior() "
             "right after the imports"
         )
-    _check_memory(height, width)
     precision = choose_precision(precision)
     graph = tf.get_default_graph()
-    settings = (tf.get_default_session(), str(path), height, width, precision, pooling)
-    graph.vgg_models = built = getattr(graph, "vgg_models", {})
+    owner = tf.get_default_session() or graph  # of the weights
+    settings = (str(path), height, width, precision, pooling)
+    owner.vgg_models = built = getattr(owner, "vgg_models", {})
     if settings not in built:
-        built[settings] = _build_vgg(*settings[1:])
+        _check_memory(height, width)
+        built[settings] = _build_vgg(*settings)
         # for the Gram matrices that follow in this graph; it ends with the last reference to it
         graph.gram_gradient = graph.gradient_override_map(
             {"MatMul": "GramMatMul", "Transpose": "GramTranspose"}
@@ -349,9 +352,9 @@ def large_constant(array):
     """Make a constant of an array without writing the array into the graph's definition.
 
     TensorFlow copies the definition for the session, and again for every set of fetches: of the
-    style activations, 59 MB at 400×300, `tf.constant` makes 0.26 GB. What is computed from this
-    constant alone, a Gram matrix for one, is computed once for a set of fetches and the array let
-    go (constant folding).
+    style activations, 59 MB at 400×300, `tf.constant` makes 0.26 GB more. Here the array stays one.
+    What is computed from it alone, a Gram matrix for one, is computed once for a set of fetches
+    (constant folding).
 
     Arguments:
     array -- of any shape and type
@@ -374,7 +377,8 @@ def _frozen_convolution_gradient(op, gradient):
 def _matmul_gradient(op, gradient):
     """MatMul's gradient, with one product instead of two where a matrix meets its own transpose.
 
-    Of G = A·Aᵀ it is (dG + dGᵀ)·A: a tenth of a bfloat16 step, for any way to write `gram_matrix`.
+    Of G = A·Aᵀ it is (dG + dGᵀ)·A, which saves a tenth of a bfloat16 step however a student writes
+    `gram_matrix`: with `tf.transpose`, `transpose_a` or `transpose_b`.
     """
     a, b = op.inputs
     a_flipped, b_flipped = op.get_attr("transpose_a"), op.get_attr("transpose_b")
@@ -750,6 +754,7 @@ def estimate(sess, train_step, num_iterations):
             "train_step is None or of an earlier graph: run the cells from the content cost to the "
             "optimiser first"
         )
+    _check_one_network(sess)
     start = tf.global_variables_initializer()
     sess.run(start)
     sess.run(train_step)  # the first step is slower: TensorFlow allocates its memory
@@ -762,6 +767,16 @@ def estimate(sess, train_step, num_iterations):
         f"{seconds:.2f} s a step and {memory:.1f} GB of memory: {num_iterations} iterations take "
         f"about {_minutes(seconds * num_iterations)} min"
     )
+
+
+def _check_one_network(sess):
+    """Refuse to train two networks at once: their costs would be those of two images."""
+    networks = len(sess.graph.get_collection(tf.GraphKeys.TRAINABLE_VARIABLES))
+    if networks > 1:
+        raise RuntimeError(
+            f"the graph holds {networks} networks, a run takes 1: run the cell that opens the "
+            "session again, and those below it"
+        )
 
 
 def _minutes(seconds):
@@ -796,13 +811,13 @@ class Run:
         self._first = 0
         self._iteration = 0
         self._costs = []
-        self._image = None
         self._seconds = 0.0  # per iteration, the first (slower: TensorFlow warms up) left out
         self._stopping = False
         self._picture = self._line = None
 
     def __enter__(self):
         check_picture_path(self.output_dir / "0.png")  # before hours of work, not after
+        _check_one_network(self._sess)
         if self._resume:
             self._restore()
         self._lock()
@@ -830,7 +845,7 @@ class Run:
                 self._seconds = (time.perf_counter() - start) / (i - self._first)
             if not self.is_due(i):  # where it is, `report` has shown the line
                 self._show_line()
-            if self._stopping:
+            if self._stopping and i < self.num_iterations - 1:
                 self._save_state()
                 print(
                     f"Stopped after iteration {i}, the picture is kept: "
@@ -846,8 +861,7 @@ class Run:
     def report(self, image, total, content, style):
         """Save and show a normalised image (1, height, width, 3) with its three costs.
 
-        Raises FloatingPointError where one of the costs is not finite, and RuntimeError where the
-        steps have changed nothing.
+        Raises FloatingPointError where one of the costs is not finite.
         """
         for name, cost in (("style", style), ("content", content), ("total", total)):
             if not np.isfinite(cost):
@@ -856,13 +870,6 @@ class Run:
                     f"the {name} cost is {cost} after iteration {self._iteration}, the last good "
                     f"picture is {good}: start again with a smaller learning rate"
                 )
-        if len(self._costs) == 1 and np.array_equal(image, self._image):
-            raise RuntimeError(
-                f"the image is still that of iteration {int(self._costs[0][0])}, since train_step "
-                "changes the input of another model: run the cells from the content cost to the "
-                "optimiser again"
-            )
-        self._image = image
         self._costs.append((self._iteration, total, content, style))
         save_image(self.output_dir / f"{self._iteration}.png", image)
         with _whole_file(self.output_dir / "costs.csv") as file:
@@ -901,6 +908,8 @@ class Run:
         try:
             with np.load(path) as file:
                 state = dict(file)
+            if len(state) != 2 + len(variables):  # two optimisers, and one of them unused
+                raise KeyError
             for variable in variables:
                 variable.load(state[variable.op.name], self._sess)
         except FileNotFoundError:
@@ -912,6 +921,11 @@ class Run:
                 f"{path} is from a run of another size or optimiser: set RESUME = False"
             ) from None
         self._first = int(state["iteration"]) + 1
+        if self._first >= self.num_iterations:
+            raise ValueError(
+                f"{path} is from a run that did all its {self._first} iterations: set RESUME = "
+                "False, or ITERATIONS higher"
+            )
         self._costs = state["costs"].tolist()
 
     def _lock(self):
@@ -952,12 +966,11 @@ def explain_out_of_order(notebook):
 
     def explain(shell, kind, error, traceback, tb_offset=None):
         shell.showtraceback((kind, error, traceback), tb_offset=tb_offset)
-        cell = shell.history_manager.input_hist_raw[-1]
         if kind is NameError:
-            print(f"{error}: {_what_to_run(path, error.name, cell)}")
+            print(f"{error}: {_what_to_run(path, error.name, shell)}")
         elif any(message in str(error) for message in _MIXED_UP):
-            advice = _what_to_run(path, "sess", cell)
-            print(f"This belongs to an earlier graph or session: {advice}, and those below it")
+            advice = _what_to_run(path, "sess", shell)
+            print(f"This belongs to an earlier graph or session: {advice}; then those below it")
 
     shell = get_ipython()
     if shell is not None:
@@ -968,43 +981,54 @@ def explain_out_of_order(notebook):
 _MIXED_UP = (
     "must be from the same graph",
     "is not an element of this graph",
+    "is different from the session's graph",
+    "Graph is finalized",
     "No variables to optimize",
     "closed Session",
 )
 
 
-def _what_to_run(notebook, name, using):
-    """Name the last cell above the cell `using` (its source) that gives `name` a value."""
-    heading, advice = "", f"no cell above this one makes {name}, check how it is spelt"
+def _what_to_run(notebook, name, shell):
+    """Name the last cell above the one that the shell runs that gives `name` a value."""
+    source = shell.history_manager.input_hist_raw[-1]
+    request = shell.get_parent() if hasattr(shell, "get_parent") else {}
+    cell_id = request.get("metadata", {}).get("cellId")  # JupyterLab's: the cell, though edited
+    heading, found, unknown = "", "", "run the cells above this one first, in their order"
     try:
-        for kind, source in _cells(notebook):
-            if kind == "markdown":
-                headings = [line for line in source.splitlines() if line.startswith("#")]
+        for cell in _cells(notebook):
+            if cell["cell_type"] == "markdown":
+                headings = [line for line in cell["source"].splitlines() if line.startswith("#")]
                 heading = headings[-1].lstrip("# ") if headings else heading
-            elif source == using:
+            elif cell["source"] == source or cell.get("id", "") == cell_id:
+                unknown = f"no cell above this one makes {name}, check how it is spelt"
                 break
-            elif _makes(source, name):
-                code = (line.split("  #")[0] for line in source.splitlines() if line[:1] != "#")
-                start = next(filter(None, code))
-                advice = f"run first the cell of “{heading}” that begins with “{start}”"
+            elif _makes(cell["source"], name):
+                found = f"run first the cell of “{heading}” that begins with “{_start(cell)}”"
     except OSError:  # renamed, or moved
-        advice = "run the cells above this one first, in their order"
-    return advice
+        pass
+    return found or unknown
+
+
+def _start(cell):
+    """Return a cell's first line that is no comment."""
+    code = (line.split("  #")[0] for line in cell["source"].splitlines() if line[:1] != "#")
+    return next(filter(None, code))
 
 
 def _makes(source, name):
     """Tell whether a cell gives a value to the global `name`."""
     try:
-        symbol = symtable.symtable(source, "cell", "exec").lookup(name)
-    except (KeyError, SyntaxError):  # not in there; a magic
+        code = compile(source, "cell", "exec")
+    except SyntaxError:  # a magic
         return False
-    return symbol.is_assigned() or symbol.is_imported()
+    stores = ("STORE_NAME", "STORE_GLOBAL")  # of an assignment, an import, a function
+    return any(i.opname in stores and i.argval == name for i in dis.get_instructions(code))
 
 
 def _cells(notebook):
-    """Yield the cells of a notebook file: (kind, source)."""
+    """Yield the cells of a notebook file, `source` as one text."""
     for cell in json.loads(Path(notebook).read_text(encoding="utf-8"))["cells"]:
-        yield cell["cell_type"], "".join(cell["source"])
+        yield cell | {"source": "".join(cell["source"])}
 
 
 def functions_of(notebook):
@@ -1018,9 +1042,9 @@ def functions_of(notebook):
     module with the notebook's imports, functions and constants (NAME = literal)
     """
     module = ModuleType(Path(notebook).stem)
-    for kind, source in _cells(notebook):
-        if kind == "code":
-            tree = ast.parse(source)
+    for cell in _cells(notebook):
+        if cell["cell_type"] == "code":
+            tree = ast.parse(cell["source"])
             tree.body = [node for node in tree.body if _defines(node)]
             exec(compile(tree, notebook, "exec"), vars(module))
     return module

@@ -16,7 +16,6 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from textwrap import indent
 
 import nbformat
 from nbclient import NotebookClient
@@ -26,7 +25,9 @@ from nbclient.util import ensure_async
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 LAB = ROOT / "notebooks" / "Art_Generation_with_Neural_Style_Transfer.ipynb"
-LINE_ID = "nst-progress-"  # nst_utils.Run.LINE_ID; to import it is to load TensorFlow here too
+# of nst_utils.Run, and not imported: that would load TensorFlow here too
+LINE_ID = "nst-progress-"
+STOPPED = "Stopped after iteration"
 
 
 class TerminalClient(NotebookClient):
@@ -71,9 +72,13 @@ class TerminalClient(NotebookClient):
         content = msg["content"]
         if content.get("transient", {}).get("display_id", "").startswith(LINE_ID):
             self.show_progress("  " + content["data"]["text/plain"])
-        echo = self.echo or "terminal" in cell.metadata.get("tags", [])
-        if echo and msg["msg_type"] == "stream":
-            self.say(indent(content["text"].rstrip("\n"), "  "))
+        if msg["msg_type"] == "stream":
+            shown = "terminal" in cell.metadata.get("tags", [])
+            for line in content["text"].splitlines():
+                if self.echo:
+                    self.say(line)
+                elif shown or line.startswith(STOPPED):
+                    self.say(f"  {line}")
         return super().process_message(msg, cell, cell_index)
 
 
@@ -133,11 +138,6 @@ def from_root(path):
     return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
 
 
-def is_made(path, begun):
-    """Tell whether this run, begun at that time, wrote the file."""
-    return path.exists() and path.stat().st_mtime >= begun
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("notebook", nargs="?", type=Path, default=LAB)
@@ -175,10 +175,9 @@ def main():
     minutes, seconds = divmod(round(time.monotonic() - start), 60)
     print(f"{'Stopped after' if stopped else 'Finished in'} {minutes} min {seconds} s:")
     for name in ("generated_image.jpg", "evolution.gif", args.notebook.name):
-        if is_made(output_dir / name, begun):
-            print(f"  {os.path.relpath(output_dir / name)}")
-    if stopped and is_made(output_dir / "state.npz", begun):
-        print("To go on from there, run it again with RESUME=1 (without make: --resume).")
+        made = output_dir / name
+        if made.exists() and made.stat().st_mtime >= begun:
+            print(f"  {os.path.relpath(made)}")
 
 
 if __name__ == "__main__":

@@ -206,7 +206,7 @@ def test_a_gram_matrix_has_a_gradient_of_one_product(fake_weights):
     assert list(products.values()) == [2, 2]  # the Gram matrix itself, and one
 
 
-def test_a_large_constant_is_not_in_the_graph_and_is_read_once():
+def test_a_large_constant_is_not_in_the_graph_and_is_folded():
     array = np.random.default_rng(0).normal(0, 1, (1, 30, 40, 50)).astype(np.float32)
     with tf.Graph().as_default() as graph:
         tensor = nst_utils.large_constant(array)
