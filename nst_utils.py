@@ -1004,7 +1004,7 @@ def _what_to_run(notebook, name, shell):
                 break
             elif _makes(cell["source"], name):
                 found = f"run first the cell of “{heading}” that begins with “{_start(cell)}”"
-    except OSError:  # renamed, or moved
+    except (OSError, ValueError):  # renamed, moved, or just being saved
         pass
     return found or unknown
 

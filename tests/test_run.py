@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 
+import matplotlib.pyplot as plt
 import nbformat
 import numpy as np
 import psutil
@@ -240,6 +241,45 @@ def test_an_open_session_is_closed_before_a_new_one_is_made():
     assert tf.get_default_session() is sess
     nst_utils.close_session()
     assert tf.get_default_session() is None
+
+
+@pytest.fixture
+def lab_cells(shell, fake_weights, tmp_path, monkeypatch, capsys):
+    """Run cells of the lab, by id, in one shell; stop at an error and return the last line said."""
+    monkeypatch.setattr(plt, "show", lambda: plt.close("all"))
+    monkeypatch.chdir(ROOT / "notebooks")
+    sources = {c.id: c.source for c in nbformat.read(LAB, 4).cells if c.cell_type == "code"}
+    values = {"OUTPUT_DIR": str(tmp_path), "VGG_MODEL": str(fake_weights), "ITERATIONS": 2}
+
+    def run(ids):
+        capsys.readouterr()
+        for cell in ids:
+            if not shell.run_cell(sources[cell], store_history=True).success:
+                return capsys.readouterr().out.splitlines()[-1]
+            if cell == "parameters":
+                shell.push(values | {"SIZE": 48})
+        return None
+
+    run.ids = list(sources)[: list(sources).index("run") + 1]
+    yield run
+    nst_utils.close_session()
+
+
+def test_a_cell_that_is_run_again_changes_no_number(lab_cells, tmp_path):
+    assert lab_cells(lab_cells.ids) is None
+    before = np.loadtxt(tmp_path / "costs.csv", delimiter=",", skiprows=1)
+    for cell in lab_cells.ids[lab_cells.ids.index("images") :]:
+        assert lab_cells([cell, "run"]) is None, cell
+        after = np.loadtxt(tmp_path / "costs.csv", delimiter=",", skiprows=1)
+        np.testing.assert_allclose(after, before, rtol=1e-4, err_msg=cell)
+
+
+@pytest.mark.parametrize("left_out", ["vgg", "content-run", "style-run", "total-run", "optimizer"])
+def test_a_second_run_that_leaves_out_a_cell_names_one(lab_cells, left_out):
+    assert lab_cells(lab_cells.ids) is None
+    second = lab_cells.ids[lab_cells.ids.index("session") :]
+    second.remove(left_out)
+    assert re.search(r": run (first )?the cells? (of|that|from) ", lab_cells(second))
 
 
 def test_a_model_of_an_earlier_graph_gets_one_sentence(fake_weights):
