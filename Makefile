@@ -14,7 +14,7 @@ LESSONS := Feature_Maps Recreate_Content_and_Style Choosing_the_Content_Layer \
 option = $(if $(2),$(1) "$(2)")
 
 .DEFAULT_GOAL := help
-.PHONY: help run lab lessons gallery exercises grade test test-browser published bench weights clean
+.PHONY: help run lab lessons gallery exercises grade test test-numbers test-browser published bench weights clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ test: $(VENV)/installed-for-tests weights ## ruff and pytest
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/python -m pytest
+
+test-numbers: $(VENV)/installed-for-tests weights ## the tests that compute alone, for another processor's kernels
+	@$(BIN)/python -m pytest -m numbers
 
 test-browser: $(VENV)/installed-for-tests ## open the lab in JupyterLab, in a headless Chromium
 	@$(BIN)/python -m pytest --numprocesses=0 tests/browser_test.py

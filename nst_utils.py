@@ -12,6 +12,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import signal
 import tempfile
 import threading
@@ -216,6 +217,8 @@ def _build_vgg(path, height, width, precision, pooling):
     depth, weights = read_vgg(path)
     name = _name_weights(path, weights["conv1_1"][0])
     description = f"VGG-{depth}, {name}, computed in {precision}: {path}"
+    if precision == "bfloat16" and not computes_bfloat16():
+        description += " (this processor only emulates bfloat16: float32 is faster)"
     model = {"input": _input_variable(height, width)}
     layer = model["input"]
     for name in layer_names(depth):
@@ -283,9 +286,8 @@ def choose_precision(precision="auto"):
     """Choose the type to compute convolutions in.
 
     Arguments:
-    precision -- "float32", "bfloat16", or "auto": bfloat16 where the hardware computes in it (an
-        NVIDIA GPU of compute capability 8 or more; AVX512-BF16 or AMX), else float32, since
-        emulating it is slower than float32
+    precision -- "float32", "bfloat16", or "auto": bfloat16 where the hardware computes in it, else
+        float32, since emulating it is slower than float32
 
     Returns:
     "float32" or "bfloat16"
@@ -296,15 +298,28 @@ def choose_precision(precision="auto"):
         return precision
     if precision != "auto":
         raise ValueError(f"the precision is {precision!r}: choose 'float32', 'bfloat16' or 'auto'")
+    return "bfloat16" if computes_bfloat16() else "float32"
+
+
+def computes_bfloat16():
+    """Tell whether TensorFlow's convolutions run on hardware for bfloat16 here.
+
+    That is an NVIDIA GPU of compute capability 8 or more, or a processor with AVX512-BF16 or AMX,
+    unless TensorFlow is told to leave oneDNN, whose kernels use these instructions, or oneDNN to
+    leave them: the environment variables TF_ENABLE_ONEDNN_OPTS and ONEDNN_MAX_CPU_ISA.
+    """
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
         details = tf.config.experimental.get_device_details(gpus[0])
-        able = details.get("compute_capability", (0, 0)) >= (8, 0)
-    else:
-        processor = Path("/proc/cpuinfo")  # Linux; elsewhere TensorFlow has no fast bfloat16
-        flags = processor.read_text().split() if processor.exists() else []
-        able = "avx512_bf16" in flags or "amx_bf16" in flags
-    return "bfloat16" if able else "float32"
+        return details.get("compute_capability", (0, 0)) >= (8, 0)
+    allowed = os.environ.get("ONEDNN_MAX_CPU_ISA", "ALL").upper()
+    if os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "0" or not re.search(
+        "ALL|DEFAULT|BF16|FP16|AMX|AVX10", allowed
+    ):
+        return False
+    processor = Path("/proc/cpuinfo")  # Linux; elsewhere TensorFlow has no fast bfloat16
+    flags = processor.read_text().split() if processor.exists() else []
+    return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
 def _frozen_convolution(x, W, b):

@@ -15,6 +15,7 @@ import run
 from conftest import ROOT
 from nst_utils import CONFIG
 
+pytestmark = pytest.mark.numbers
 LAB = ROOT / "notebooks" / "Art_Generation_with_Neural_Style_Transfer.ipynb"
 SHAPE = (1, 5, 3, 4)  # n_H, n_W, n_C all different: a swapped axis shows
 

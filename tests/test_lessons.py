@@ -10,6 +10,7 @@ import run
 from conftest import ROOT
 from fake_vgg import write_fake_vgg
 
+pytestmark = pytest.mark.numbers
 SHAPE = (1, 5, 3, 4)  # n_H, n_W, n_C all different: a swapped axis shows
 REAL_WEIGHTS = ROOT / nst_utils.CONFIG.VGG_MODEL
 TINY = {"HEIGHT": 48, "WIDTH": 64, "ITERATIONS": 4, "PRECISION": "float32"}

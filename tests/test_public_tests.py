@@ -9,6 +9,8 @@ import tensorflow.compat.v1 as tf
 import public_tests
 from answers import LAYER, MODEL, RIGHT, SOLUTION, STYLE, WRONG, wrong_source
 
+pytestmark = pytest.mark.numbers
+
 
 def notebook(**functions):
     """Run the solution's cells, some replaced, and return the namespace that they leave."""
