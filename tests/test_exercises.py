@@ -5,7 +5,9 @@ import re
 import nbformat
 import pytest
 
-from exercises import EXERCISES, LAB, TESTED, blank_out, exercise_edition
+from nst.config import LAB
+from nst.exercises import EXERCISES, blank_out, exercise_edition
+from nst.submissions import FUNCTIONS
 
 SOLVED = """\
 def f(a, b):
@@ -83,7 +85,7 @@ def test_nothing_of_the_solution_is_left(lab, edition):
 
 def test_every_function_has_its_test_behind_its_check(edition):
     cells = code(edition)
-    for function in TESTED:
+    for function in FUNCTIONS:
         call = f"public_tests.{function}_test({function})"
         (at,) = (i for i, cell in enumerate(cells) if cell.source == call)
         assert f"{function}(" in cells[at - 1].source

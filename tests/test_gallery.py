@@ -9,8 +9,8 @@ import pytest
 from distributed import LocalCluster
 from PIL import Image
 
-import gallery
-from gallery import Pair
+from nst import gallery
+from nst.gallery import Pair
 
 SIZE = (48, 36)
 
@@ -211,7 +211,7 @@ def test_an_output_folder_that_cannot_be_is_refused_in_one_sentence(tmp_path, co
     (tmp_path / "file").touch()
     said, _ = command("--output", tmp_path / "file")
     assert said == (
-        f"nothing can be written to {tmp_path / 'file'} (File exists): choose another --output"
+        f"the folder {tmp_path / 'file'} cannot be made (File exists): choose another output folder"
     )
 
 

@@ -10,13 +10,12 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 import nst_utils
-import published_run
-import run
+from benchmark import published as published_run
 from conftest import ROOT
-from nst_utils import CONFIG
+from nst import runner
+from nst.config import CONFIG, LAB
 
 pytestmark = pytest.mark.numbers
-LAB = ROOT / "notebooks" / "Art_Generation_with_Neural_Style_Transfer.ipynb"
 SHAPE = (1, 5, 3, 4)  # n_H, n_W, n_C all different: a swapped axis shows
 
 
@@ -143,11 +142,11 @@ def test_gradients_are_the_slopes_of_the_costs(lab, activations, name):
 
 def test_the_lab_runs_from_top_to_bottom(fake_weights, tmp_path, capsys):
     values = {"VGG_MODEL": str(fake_weights), "ITERATIONS": 2, "OUTPUT_DIR": str(tmp_path)}
-    run.run(LAB, tmp_path, values)
+    runner.run(LAB, tmp_path, values)
 
     made = {path.name for path in tmp_path.iterdir()}
-    pictures = {"0.png", "1.png", "generated_image.jpg", "evolution.gif"}
-    assert made == pictures | {"costs.csv", "state.npz", LAB.name}
+    pictures = {"0.png", "generated_image.jpg", "evolution.gif"}
+    assert made == pictures | {"costs.csv", "state.npz", ".run.lock", LAB.name}
     executed = nbformat.read(tmp_path / LAB.name, as_version=4)
     text = "".join(
         output.get("text", "") for c in executed.cells for output in c.get("outputs", [])
@@ -183,7 +182,7 @@ def test_the_stored_lab_is_one_clean_run():
     ],
 )
 def test_bad_input_ends_make_run_with_one_sentence(tmp_path, option, message):
-    command = [sys.executable, ROOT / "notebooks" / "run.py", *option, "--output", str(tmp_path)]
+    command = [sys.executable, "-m", "nst", "run", *option, "--output", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 1
     assert message in done.stderr
@@ -191,16 +190,12 @@ def test_bad_input_ends_make_run_with_one_sentence(tmp_path, option, message):
     assert done.stderr.strip().count("\n") == 0
 
 
-def test_the_runner_knows_the_progress_line():
-    assert run.LINE_ID == nst_utils.Run.LINE_ID
-
-
 @pytest.mark.skipif(
     published_run.course_pictures() is None or not (ROOT / CONFIG.VGG_MODEL).exists(),
     reason="needs the course's pictures in images/, and the weights: make weights",
 )
 def test_the_published_run_repeats():
-    """Iterations 0 and 20 of it; python tests/published_run.py compares all ten rows."""
+    """Iterations 0 and 20 of it; python tests/published.py compares all ten rows."""
     rows = published_run.costs(published_run.course_pictures(), 21)
     published = published_run.PUBLISHED[:2]
     np.testing.assert_array_equal(rows[:, 0], published[:, 0])

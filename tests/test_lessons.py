@@ -6,9 +6,10 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 import nst_utils
-import run
 from conftest import ROOT
 from fake_vgg import write_fake_vgg
+from nst import runner
+from nst.config import LAB
 
 pytestmark = pytest.mark.numbers
 SHAPE = (1, 5, 3, 4)  # n_H, n_W, n_C all different: a swapped axis shows
@@ -84,7 +85,7 @@ def test_a_lesson_runs_from_top_to_bottom(lesson, fake_weights, tmp_path):
             pytest.skip("needs the weights: make weights")
     values = TINY | {"VGG_MODEL": str(weights), "OUTPUT_DIR": str(tmp_path)}
     values["VGG_16_MODEL"] = str(tmp_path / "absent.mat")
-    run.run(notebook_of(lesson), tmp_path, values)
+    runner.run(notebook_of(lesson), tmp_path, values)
 
     executed = nbformat.read(tmp_path / f"{lesson}.ipynb", as_version=4)
     promised, files = LESSONS[lesson]
@@ -102,7 +103,7 @@ def test_the_adaptive_lesson_takes_vgg_16_where_its_file_is_present(tmp_path):
     write_fake_vgg(weights, depth=16)
     values = TINY | {"VGG_MODEL": "absent.mat", "VGG_16_MODEL": str(weights)}
     lesson = notebook_of("Adaptive_Loss_Weights")
-    run.run(lesson, tmp_path, values | {"OUTPUT_DIR": str(tmp_path)})
+    runner.run(lesson, tmp_path, values | {"OUTPUT_DIR": str(tmp_path)})
     text = text_of(outputs_of(nbformat.read(tmp_path / lesson.name, as_version=4)))
     assert "VGG-16, unknown weights" in text
     assert "13 style layers: conv1_1" in text
@@ -152,7 +153,7 @@ def test_strongest_positions_keep_their_distance(functions):
 @pytest.fixture
 def means(functions):
     module = functions("Recreate_Content_and_Style")
-    module.lab = nst_utils.functions_of(run.LAB)
+    module.lab = nst_utils.functions_of(LAB)
     return module
 
 
@@ -199,7 +200,7 @@ def test_variation_cost_is_the_mean_absolute_step(functions, activations):
 @pytest.fixture
 def adaptive(functions):
     module = functions("Adaptive_Loss_Weights")
-    module.lab = nst_utils.functions_of(run.LAB)
+    module.lab = nst_utils.functions_of(LAB)
     return module
 
 

@@ -11,15 +11,17 @@ import tempfile
 import zlib
 from pathlib import Path
 
+import imageio.v3 as imageio
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-import nst_utils
 from fake_vgg import fake_convolutions, write_fake_vgg
-from nst_utils import CONFIG
+from nst import pictures
+from nst.config import CONFIG
+from nst.weights import read_vgg
 
 pytestmark = pytest.mark.filterwarnings("error")  # a warning on a student's screen is noise
 repeatable = settings(deadline=None, database=None, derandomize=True, max_examples=100)
@@ -157,12 +159,12 @@ def test_every_kind_of_picture_gives_its_pixels(tmp_path, kind):
         path.write_bytes(content)
     else:
         content.save(path, **{"save_all": True} if "append_images" in options else {}, **options)
-    loaded = nst_utils.load_image(path, H, W)
+    loaded = pictures.load_image(path, H, W)
     assert loaded.shape == (H, W, 3)
     assert loaded.dtype == np.uint8
     assert loaded.flags.writeable
     np.testing.assert_allclose(loaded.astype(int), expected, rtol=0, atol=tolerance)
-    assert nst_utils.fit_size(path, 72) == (48, 72)
+    assert pictures.fit_size(path, 72) == (48, 72)
 
 
 # EXIF orientation: what a viewer does with the stored pixels
@@ -185,8 +187,8 @@ def test_a_phone_s_picture_stands_upright(tmp_path, name, orientation):
     exif[0x0112] = orientation
     picture(COLOURS).save(tmp_path / name, exif=exif, quality=95)
     upright = TURNS[orientation](COLOURS)
-    assert nst_utils.fit_size(tmp_path / name, 36) == upright.shape[:2]
-    loaded = nst_utils.load_image(tmp_path / name, *upright.shape[:2]).astype(int)
+    assert pictures.fit_size(tmp_path / name, 36) == upright.shape[:2]
+    loaded = pictures.load_image(tmp_path / name, *upright.shape[:2]).astype(int)
     np.testing.assert_allclose(loaded, upright, rtol=0, atol=12)
 
 
@@ -195,7 +197,7 @@ def test_a_camera_s_odd_exif_does_no_harm(tmp_path):
     entries = struct.pack("<HHII", 0x112, 3, 1, 6) + struct.pack("<HHIf", 0x131, 11, 1, 2.5)
     exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 2) + entries + bytes(4)
     picture(COLOURS).save(tmp_path / "p.jpg", exif=exif, quality=95)
-    loaded = nst_utils.load_image(tmp_path / "p.jpg", W, H).astype(int)
+    loaded = pictures.load_image(tmp_path / "p.jpg", W, H).astype(int)
     np.testing.assert_allclose(loaded, TURNS[6](COLOURS), rtol=0, atol=12)
 
 
@@ -206,18 +208,18 @@ def test_a_camera_s_odd_exif_does_no_harm(tmp_path):
 def test_tiny_and_thin_pictures_fill_the_graph(tmp_path, height, width):
     path = tmp_path / "p.png"
     Image.new("RGB", (width, height), (10, 20, 30)).save(path)
-    loaded = nst_utils.load_image(path)
+    loaded = pictures.load_image(path)
     np.testing.assert_array_equal(loaded, np.broadcast_to((10, 20, 30), (300, 400, 3)))
-    fitted = nst_utils.fit_size(path)
+    fitted = pictures.fit_size(path)
     assert (max(fitted), min(fitted) >= 16) == (400, True)
-    assert nst_utils.load_image(path, *fitted).shape == (*fitted, 3)
+    assert pictures.load_image(path, *fitted).shape == (*fitted, 3)
 
 
 def test_a_large_jpeg_keeps_its_brightness_and_its_middle(tmp_path):
     """A ramp of 3000 pixels, decoded at an eighth of that: 20 even steps, symmetric to grey."""
     ramp = np.broadcast_to(np.linspace(0, 255, 3000), (1500, 3000)).astype(np.uint8)
     Image.fromarray(ramp).save(tmp_path / "p.jpg", quality=95)
-    loaded = nst_utils.load_image(tmp_path / "p.jpg", 10, 20)[5, :, 0]
+    loaded = pictures.load_image(tmp_path / "p.jpg", 10, 20)[5, :, 0]
     np.testing.assert_allclose(loaded, (np.arange(20) + 0.5) * 255 / 20, atol=1.5)
 
 
@@ -233,8 +235,8 @@ def test_a_phone_s_200_megapixels_need_little_memory(tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (now + 150_000_000, hard))
     try:
-        assert nst_utils.fit_size(path, 800) == (600, 800)
-        loaded = nst_utils.load_image(path, 300, 400)
+        assert pictures.fit_size(path, 800) == (600, 800)
+        loaded = pictures.load_image(path, 300, 400)
     finally:
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
     assert loaded.shape == (300, 400, 3)
@@ -244,7 +246,7 @@ def test_a_phone_s_200_megapixels_need_little_memory(tmp_path):
 def test_above_pillow_s_limit_a_picture_loads_and_nothing_is_printed(tmp_path, monkeypatch, capfd):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", H * W - 1)
     picture(COLOURS).save(tmp_path / "p.png")
-    np.testing.assert_array_equal(nst_utils.load_image(tmp_path / "p.png", H, W), COLOURS)
+    np.testing.assert_array_equal(pictures.load_image(tmp_path / "p.png", H, W), COLOURS)
     assert capfd.readouterr() == ("", "")
 
 
@@ -315,11 +317,11 @@ NO_PICTURE = (
         ("200 megapixels", r"has more than 179 megapixels, .*: save it smaller or as JPEG$"),
     ],
 )
-@pytest.mark.parametrize("function", [nst_utils.load_image, nst_utils.fit_size])
+@pytest.mark.parametrize("function", [pictures.load_image, pictures.fit_size])
 def test_what_is_no_picture_gets_one_sentence(tmp_path, kind, message, function):
     path = bad_picture(kind, tmp_path)
-    if function is nst_utils.fit_size and kind in ("truncated", "NaN", "infinity"):
-        assert nst_utils.fit_size(path) == (267, 400)  # the size is well even so
+    if function is pictures.fit_size and kind in ("truncated", "NaN", "infinity"):
+        assert pictures.fit_size(path) == (267, 400)  # the size is well even so
     else:
         refused(message, function, path)
 
@@ -328,16 +330,16 @@ def test_what_is_no_picture_gets_one_sentence(tmp_path, kind, message, function)
 def test_a_picture_cut_anywhere_never_loads_wrong(tmp_path, name):
     path = tmp_path / name
     picture(COLOURS).save(path)
-    whole, data = nst_utils.load_image(path, H, W), path.read_bytes()
+    whole, data = pictures.load_image(path, H, W), path.read_bytes()
     rng = np.random.default_rng(0)
     for length in rng.integers(0, len(data), 20):
         path.write_bytes(data[:length])
         try:
-            loaded = nst_utils.load_image(path, H, W)
+            loaded = pictures.load_image(path, H, W)
         except ValueError:
             refused(
                 r"p\.\w+ is (no|a \w+) picture that .*: (save it|copy it)",
-                nst_utils.load_image,
+                pictures.load_image,
                 path,
             )
         else:  # only the end mark was lost
@@ -374,21 +376,21 @@ def test_a_picture_that_may_not_be_read_gets_one_sentence(folder_for_all):
     message = (
         r"p\.png cannot be opened \(Permission denied\): check its name and your right to read"
     )
-    as_nobody(refused, message, nst_utils.load_image, path)
+    as_nobody(refused, message, pictures.load_image, path)
 
 
 @pytest.mark.parametrize("size", [(0, 40), (30, -1), (30.0, 40), ("30", 40), (None, 40)])
 def test_a_size_that_is_none_gets_one_sentence(tmp_path, size):
     picture(COLOURS).save(tmp_path / "p.png")
     message = r"^the (height|width) is .+: give a whole number of pixels from 1 up$"
-    refused(message, nst_utils.load_image, tmp_path / "p.png", *size)
+    refused(message, pictures.load_image, tmp_path / "p.png", *size)
 
 
 @pytest.mark.parametrize("longest", [0, 15, -400, 400.5, "400"])
 def test_a_longest_side_that_vgg_cannot_use_gets_one_sentence(tmp_path, longest):
     picture(COLOURS).save(tmp_path / "p.png")
     message = r"^the longest is .+: give a whole number of pixels from 16 up$"
-    refused(message, nst_utils.fit_size, tmp_path / "p.png", longest)
+    refused(message, pictures.fit_size, tmp_path / "p.png", longest)
 
 
 # --- arrays --------------------------------------------------------------------------------------
@@ -426,10 +428,10 @@ def with_value(array, value):
     ],
 )
 def test_an_array_that_is_no_picture_gets_one_sentence(array, message):
-    refused(message, nst_utils.reshape_and_normalize_image, array, H, W)
+    refused(message, pictures.reshape_and_normalize_image, array, H, W)
 
 
-IMAGE = nst_utils.reshape_and_normalize_image(COLOURS, H, W)
+IMAGE = pictures.reshape_and_normalize_image(COLOURS, H, W)
 
 
 @pytest.mark.parametrize(
@@ -458,7 +460,7 @@ IMAGE = nst_utils.reshape_and_normalize_image(COLOURS, H, W)
 def test_an_array_that_is_no_image_is_not_saved(tmp_path, array, message):
     path = tmp_path / "p.png"
     path.write_bytes(b"the old one")
-    refused(message, nst_utils.save_image, path, array)
+    refused(message, pictures.save_image, path, array)
     assert path.read_bytes() == b"the old one"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -488,25 +490,25 @@ def test_a_path_that_cannot_be_saved_to_is_found_before_any_work(tmp_path, name,
     (tmp_path / "folder.png").mkdir()
     (tmp_path / "file").write_text("in the way")
     before = sorted(tmp_path.rglob("*"))
-    refused(message, nst_utils.check_picture_path, tmp_path / name)
-    refused(message, nst_utils.save_image, tmp_path / name, IMAGE)
+    refused(message, pictures.check_picture_path, tmp_path / name)
+    refused(message, pictures.save_image, tmp_path / name, IMAGE)
     assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_a_read_only_folder_is_found_before_any_work(folder_for_all):
     folder_for_all.chmod(0o555)
     message = r"p\.png cannot be written \(Permission denied\): make room on the disk, or choose"
-    as_nobody(refused, message, nst_utils.check_picture_path, folder_for_all / "p.png")
-    as_nobody(refused, message, nst_utils.save_image, folder_for_all / "p.png", IMAGE)
+    as_nobody(refused, message, pictures.check_picture_path, folder_for_all / "p.png")
+    as_nobody(refused, message, pictures.save_image, folder_for_all / "p.png", IMAGE)
     assert list(folder_for_all.iterdir()) == []
 
 
 def test_the_check_makes_the_folder_and_nothing_in_it(tmp_path):
-    nst_utils.check_picture_path(tmp_path / "new" / "folder" / "P.PNG")
+    pictures.check_picture_path(tmp_path / "new" / "folder" / "P.PNG")
     assert list((tmp_path / "new" / "folder").iterdir()) == []
 
 
-@pytest.mark.parametrize("extension", nst_utils.PICTURE_EXTENSIONS)
+@pytest.mark.parametrize("extension", pictures.PICTURE_EXTENSIONS)
 def test_a_full_disk_leaves_the_old_picture(tmp_path, extension):
     """The system lets no file grow beyond 2,000 bytes; the picture needs more."""
     resource = pytest.importorskip("resource")
@@ -517,7 +519,7 @@ def test_a_full_disk_leaves_the_old_picture(tmp_path, extension):
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
     try:
         refused(
-            r"cannot be written \(.*\): make room on the disk", nst_utils.save_image, path, noise
+            r"cannot be written \(.*\): make room on the disk", pictures.save_image, path, noise
         )
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -534,7 +536,7 @@ def test_a_disk_that_is_full_at_the_last_moment_leaves_the_old_picture(tmp_path,
 
     monkeypatch.setattr(os, "replace", fail)
     message = r"p\.png cannot be written \(No space left on device\): make room on the disk, or"
-    refused(message, nst_utils.save_image, path, IMAGE)
+    refused(message, pictures.save_image, path, IMAGE)
     assert path.read_bytes() == b"the old one"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -543,7 +545,7 @@ def test_an_image_beyond_the_format_s_limit_gets_one_sentence(tmp_path):
     """WebP's sides end at 16,383 pixels."""
     image = np.zeros((1, 1, 16384, 3), np.float32)
     message = r"p\.webp cannot hold pixels of shape \(1, 16384, 3\) \(.+\): save them as PNG$"
-    refused(message, nst_utils.save_image, tmp_path / "p.webp", image)
+    refused(message, pictures.save_image, tmp_path / "p.webp", image)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -560,9 +562,9 @@ def test_weights_cut_at_20_places_never_load_wrong(tmp_path, layout):
     for length in np.random.default_rng(0).integers(0, len(data), 20):
         path.write_bytes(data[:length])
         try:
-            _, weights = nst_utils.read_vgg(path)
+            _, weights = read_vgg(path)
         except ValueError:
-            refused(message, nst_utils.read_vgg, path)
+            refused(message, read_vgg, path)
             refusals += 1
         else:  # the cut is behind the layers
             for name, pair in convolutions.items():
@@ -585,7 +587,7 @@ MODES = {
     "CMYK": ("TIFF", "JPEG"),
     "YCbCr": ("TIFF", "JPEG"),
     "LAB": ("TIFF",),
-    "I": ("TIFF", "PNG"),
+    "I": ("TIFF",),
     "I;16": ("TIFF", "PNG"),
     "F": ("TIFF",),
 }
@@ -603,8 +605,9 @@ def random_picture(mode, width, height, seed):
     rng = np.random.default_rng(seed)
     if mode == "F":
         return picture(rng.normal(0, 10.0 ** rng.integers(-3, 9), (height, width)).astype("f4"))
-    if mode == "I":
-        return picture(rng.integers(0, 65536, (height, width), dtype=np.int32))  # as PNG takes it
+    if mode.startswith("I"):
+        kind = np.uint16 if mode == "I;16" else np.int32
+        return picture(rng.integers(0, 65536, (height, width), dtype=kind))
     length = len(Image.new(mode, (width, height)).tobytes())
     image = Image.frombytes(mode, (width, height), rng.bytes(length))
     if mode in ("P", "PA"):
@@ -612,17 +615,16 @@ def random_picture(mode, width, height, seed):
     return image
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of writing mode I as PNG
 @repeatable
 @given(kind=KIND, source=st.tuples(SIDE, SIDE), target=st.tuples(SIDE, SIDE), seed=SEED)
 def test_any_picture_takes_any_shape(folder, kind, source, target, seed):
     mode, extension = kind
     path = folder / f"p.{extension}"
     random_picture(mode, *source, seed).save(path, extension)
-    loaded = nst_utils.load_image(path, *target)
+    loaded = pictures.load_image(path, *target)
     assert loaded.shape == (*target, 3)
     assert loaded.dtype == np.uint8
-    image = nst_utils.reshape_and_normalize_image(loaded, *target)
+    image = pictures.reshape_and_normalize_image(loaded, *target)
     assert image.shape == (1, *target, 3)
     assert image.dtype == np.float32
     assert image.min() >= -124
@@ -636,9 +638,9 @@ def test_the_crop_is_about_the_centre(folder, source, target, seed):
     path = folder / "mirror.png"
     original = random_picture("RGB", *source, seed)
     original.save(path)
-    loaded = nst_utils.load_image(path, *target).astype(int)
+    loaded = pictures.load_image(path, *target).astype(int)
     original.transpose(Image.Transpose.ROTATE_180).save(path)
-    mirrored = nst_utils.load_image(path, *target)[::-1, ::-1]
+    mirrored = pictures.load_image(path, *target)[::-1, ::-1]
     np.testing.assert_allclose(mirrored, loaded, rtol=0, atol=2)  # two passes of rounding
 
 
@@ -647,7 +649,7 @@ def test_the_crop_is_about_the_centre(folder, source, target, seed):
 def test_the_fitted_size_has_the_longest_side_and_the_picture_s_shape(folder, source, longest):
     path = folder / "size.bmp"
     Image.new("1", source).save(path)
-    height, width = nst_utils.fit_size(path, longest)
+    height, width = pictures.fit_size(path, longest)
     assert max(height, width) == longest
     exact = longest * min(source) / max(source)
     assert abs(min(height, width) - max(16, exact)) <= 0.5
@@ -662,8 +664,8 @@ def test_the_fitted_size_has_the_longest_side_and_the_picture_s_shape(folder, so
 )
 def test_a_saved_image_loads_within_one_grey_level(folder, shape, dtype, scale, seed):
     image = np.random.default_rng(seed).uniform(-scale, scale, (1, *shape, 3)).astype(dtype)
-    nst_utils.save_image(folder / "image.png", image)
-    loaded = nst_utils.load_image(folder / "image.png", *shape)
+    pictures.save_image(folder / "image.png", image)
+    loaded = pictures.load_image(folder / "image.png", *shape)
     exact = np.clip(image[0].astype(float) + np.array([123.68, 116.779, 103.939]), 0, 255)
     np.testing.assert_allclose(loaded, exact, rtol=0, atol=1)
 
@@ -676,6 +678,101 @@ def test_a_saved_image_loads_within_one_grey_level(folder, shape, dtype, scale, 
 )
 def test_a_normalised_picture_is_saved_as_it_was(folder, shape, dtype, seed):
     pixels = np.random.default_rng(seed).integers(2, 256, (*shape, 3)).astype(dtype)
-    image = nst_utils.reshape_and_normalize_image(pixels, *shape)
-    nst_utils.save_image(folder / "pixels.png", image)
-    np.testing.assert_array_equal(nst_utils.load_image(folder / "pixels.png", *shape), pixels)
+    image = pictures.reshape_and_normalize_image(pixels, *shape)
+    pictures.save_image(folder / "pixels.png", image)
+    np.testing.assert_array_equal(pictures.load_image(folder / "pixels.png", *shape), pixels)
+
+
+# --- the course's helpers ---------------------------------------------------------------------
+
+
+def test_means_are_rgb_in_vgg_s_order():
+    assert CONFIG.MEANS.shape == (1, 1, 1, 3)
+    np.testing.assert_array_equal(CONFIG.MEANS.ravel(), [123.68, 116.779, 103.939])
+
+
+def test_normalising_subtracts_the_mean_colour():
+    picture = np.random.default_rng(0).integers(0, 256, (300, 400, 3), dtype=np.uint8)
+    image = pictures.reshape_and_normalize_image(picture)
+    assert image.shape == (1, 300, 400, 3)
+    np.testing.assert_allclose(image[0, :, :, 1], picture[:, :, 1] - 116.779, rtol=1e-5)
+    np.testing.assert_array_equal(pictures.to_pixels(image), picture)
+
+
+def test_a_picture_of_another_size_than_the_graph_gets_one_sentence():
+    with pytest.raises(ValueError, match=r"^the picture has shape \(30, 40, 3\), the graph takes"):
+        pictures.reshape_and_normalize_image(np.zeros((30, 40, 3)))
+    assert pictures.reshape_and_normalize_image(np.zeros((30, 40, 3)), 30, 40).shape[1] == 30
+
+
+def test_noise_is_the_course_s_draw():
+    """`uniform(-20, 20)` for a 300x400 image right after `seed(3)` and the two numbers of J."""
+    content = np.ones((1, 300, 400, 3), np.float32)
+    np.random.seed(3)
+    np.random.randn(2)
+    image = pictures.generate_noise_image(content)
+    draw = np.random.RandomState(3)
+    draw.randn(2)
+    noise = draw.uniform(-20, 20, (1, 300, 400, 3))
+    np.testing.assert_allclose(image, 0.6 * noise + 0.4, rtol=1e-4, atol=1e-5)
+
+
+def test_saving_and_loading_keeps_the_pixels(tmp_path):
+    picture = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
+    image = pictures.reshape_and_normalize_image(picture, 30, 40)
+    pictures.save_image(tmp_path / "new" / "picture.png", image)
+    loaded = pictures.load_image(tmp_path / "new" / "picture.png", 30, 40)
+    np.testing.assert_array_equal(loaded, picture)
+    assert [p.name for p in (tmp_path / "new").iterdir()] == ["picture.png"]  # no leftovers
+
+
+def test_saving_clips_and_rounds():
+    image = np.array([-500.0, 0.6, 500.0]).reshape(1, 1, 1, 3) - CONFIG.MEANS
+    np.testing.assert_array_equal(pictures.to_pixels(image), [[[0, 1, 255]]])
+
+
+def test_a_failed_save_leaves_the_old_file(tmp_path):
+    path = tmp_path / "picture.png"
+    path.write_bytes(b"the old one")
+    with pytest.raises(ValueError, match=r"^the image is float64 of shape \(\), a normalised"):
+        pictures.save_image(path, np.zeros(()))
+    assert path.read_bytes() == b"the old one"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_loaded_picture_is_cropped_and_never_stretched(tmp_path):
+    """A red square in the middle of a wide blue picture stays a square."""
+    picture = np.zeros((60, 200, 3), np.uint8)
+    picture[..., 2] = 255
+    picture[10:50, 80:120] = 255, 0, 0
+    Image.fromarray(picture).save(tmp_path / "wide.png")
+    loaded = pictures.load_image(tmp_path / "wide.png", 30, 40)
+    assert loaded.shape == (30, 40, 3)
+    red = np.argwhere(loaded[..., 0] > 127)
+    assert np.ptp(red, axis=0).tolist() == [19, 19]  # 40 of 200x60 -> 20 of 40x30 (scale 1/2)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, r"picture\.jpg is not there: check the name of the picture$"),
+        (b"", r"picture\.jpg is no picture that can be read .* 0 bytes\): save it as JPEG"),
+        (b"<!DOCTYPE html><html></html>", r"is no picture that can be read"),
+        (b"\xff\xd8\xff\xe0\x00\x10JFIF", r"is no picture that can be read"),
+    ],
+)
+def test_a_bad_picture_gets_one_sentence(tmp_path, content, message):
+    path = tmp_path / "picture.jpg"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises((FileNotFoundError, ValueError), match=message) as caught:
+        pictures.load_image(path)
+    assert caught.value.__suppress_context__
+
+
+def test_an_animation_holds_every_picture(tmp_path):
+    levels = [np.full((6, 8, 3), level, np.uint8) for level in (0, 128, 255)]
+    pictures.save_animation(tmp_path / "a.gif", levels)
+    frames = imageio.imread(tmp_path / "a.gif")
+    assert frames.shape == (3, 6, 8, 3)
+    assert np.abs(frames[:, 0, 0, 0].astype(int) - [0, 128, 255]).max() <= 2

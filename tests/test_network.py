@@ -1,19 +1,16 @@
-"""The helper module: the weight file, the network, pictures in and out."""
+"""VGG as a graph: its layers against NumPy, its gradients, its precision."""
 
-import hashlib
-
-import imageio.v3 as imageio
 import numpy as np
 import pytest
-import scipy.io
 import tensorflow.compat.v1 as tf
-from PIL import Image
 
-import fetch_weights
-import nst_utils
 from conftest import ROOT
 from fake_vgg import fake_convolutions, write_fake_vgg
-from nst_utils import CONFIG
+from nst import gradients
+from nst.config import CONFIG
+from nst.network import choose_precision, load_vgg_model
+from nst.pictures import load_image, reshape_and_normalize_image
+from nst.weights import layer_names, read_vgg, write_mat
 
 pytestmark = pytest.mark.numbers
 REAL_WEIGHTS = ROOT / CONFIG.VGG_MODEL
@@ -24,7 +21,7 @@ HEIGHT, WIDTH = 21, 34  # odd once halved: SAME padding shows
 def activations(path, image, **options):
     """Load a network in a graph of its own and run one image through all of it."""
     with tf.Graph().as_default(), tf.Session() as sess:
-        model = nst_utils.load_vgg_model(path, *image.shape[1:3], **options)
+        model = load_vgg_model(path, *image.shape[1:3], **options)
         sess.run(model["input"].assign(image))
         return sess.run({name: model[name] for name in model if name != "input"})
 
@@ -56,7 +53,7 @@ def test_every_layer_is_the_convolution_or_the_average_of_the_one_before(fake_we
     got = activations(fake_weights, image)
     weights = fake_convolutions()
     x = image.astype(np.float64)
-    for name in nst_utils.layer_names(19):
+    for name in layer_names(19):
         x = convolve_and_rectify(x, *weights[name]) if name in weights else average_pool(x)
         np.testing.assert_allclose(got[name], x, rtol=1e-4, atol=1e-3, err_msg=name)
         assert got[name].dtype == np.float32
@@ -65,7 +62,7 @@ def test_every_layer_is_the_convolution_or_the_average_of_the_one_before(fake_we
 @pytest.mark.skipif(not REAL_WEIGHTS.exists(), reason="needs the real weights: make weights")
 def test_real_network_has_the_course_s_entries_and_shapes(capsys):
     with tf.Graph().as_default():
-        model = nst_utils.load_vgg_model(REAL_WEIGHTS)
+        model = load_vgg_model(REAL_WEIGHTS)
     sizes = {1: (300, 400), 2: (150, 200), 3: (75, 100), 4: (38, 50), 5: (19, 25)}
     channels = {1: 64, 2: 128, 3: 256, 4: 512, 5: 512}
     expected = {"input": (1, 300, 400, 3)}
@@ -102,7 +99,7 @@ def test_maximum_pooling_is_vgg_s_own(fake_weights, image):
 
 def test_model_built_with_no_session_keeps_its_weights(fake_weights, image):
     with tf.Graph().as_default() as graph:
-        model = nst_utils.load_vgg_model(fake_weights, HEIGHT, WIDTH)
+        model = load_vgg_model(fake_weights, HEIGHT, WIDTH)
     with tf.Session(graph=graph) as sess:
         sess.run(model["input"].initializer)
         result = sess.run(model["conv5_4"], {model["input"]: image})
@@ -111,7 +108,7 @@ def test_model_built_with_no_session_keeps_its_weights(fake_weights, image):
 
 def test_two_hundred_assignments_add_nothing_to_the_graph(fake_weights, image):
     with tf.Graph().as_default() as graph, tf.Session() as sess:
-        model = nst_utils.load_vgg_model(fake_weights, HEIGHT, WIDTH)
+        model = load_vgg_model(fake_weights, HEIGHT, WIDTH)
         before = len(graph.get_operations())
         for level in range(200):
             sess.run(model["input"].assign(np.full_like(image, level)))
@@ -121,14 +118,14 @@ def test_two_hundred_assignments_add_nothing_to_the_graph(fake_weights, image):
 
 def test_an_image_of_another_size_than_the_network_gets_one_sentence(fake_weights):
     with tf.Graph().as_default(), tf.Session():
-        model = nst_utils.load_vgg_model(fake_weights, HEIGHT, WIDTH)
+        model = load_vgg_model(fake_weights, HEIGHT, WIDTH)
         with pytest.raises(ValueError, match=r"^the image has shape \(1, 8, 9, 3\), the network's"):
             model["input"].assign(np.zeros((1, 8, 9, 3)))
 
 
 def test_no_gradient_of_a_weight_is_computed(fake_weights, image):
     with tf.Graph().as_default() as graph, tf.Session() as sess:
-        model = nst_utils.load_vgg_model(fake_weights, HEIGHT, WIDTH)
+        model = load_vgg_model(fake_weights, HEIGHT, WIDTH)
         train_step = tf.train.AdamOptimizer(2.0).minimize(tf.reduce_sum(model["conv3_1"]))
         sess.run(tf.global_variables_initializer())
         sess.run(model["input"].assign(image))
@@ -147,7 +144,7 @@ def test_no_gradient_of_a_weight_is_computed(fake_weights, image):
 def test_the_gradient_of_the_input_is_right(fake_weights, image):
     """Uphill, the cost grows at the rate of the gradient's length: central difference."""
     with tf.Graph().as_default(), tf.Session() as sess:
-        model = nst_utils.load_vgg_model(fake_weights, HEIGHT, WIDTH)
+        model = load_vgg_model(fake_weights, HEIGHT, WIDTH)
         J = tf.reduce_sum(tf.square(model["conv3_1"]))
         gradient = sess.run(tf.gradients(J, model["input"])[0], {model["input"]: image})
         length = np.linalg.norm(gradient)
@@ -170,7 +167,7 @@ def test_matrix_products_keep_their_gradients(fake_weights, kind, transpose_a, t
     for overridden in (True, False):
         with tf.Graph().as_default(), tf.Session() as sess:
             if overridden:
-                nst_utils.load_vgg_model(fake_weights, 8, 8)
+                load_vgg_model(fake_weights, 8, 8)
             a = x = tf.constant(A)
             if kind == "unrolled":  # as in the lab
                 a = tf.transpose(tf.reshape(x, (4, 4)))
@@ -190,7 +187,7 @@ def test_transposes_keep_their_gradients(fake_weights, axes):
     A = rng.normal(size=(2, 3, 4)[: len(axes)])
     upstream = rng.normal(size=A.shape)  # goes through a transpose as well
     with tf.Graph().as_default(), tf.Session() as sess:
-        nst_utils.load_vgg_model(fake_weights, 8, 8)
+        load_vgg_model(fake_weights, 8, 8)
         a = tf.constant(A)
         gradient = tf.gradients(tf.transpose(a, axes), a, tf.transpose(tf.constant(upstream), axes))
         np.testing.assert_array_equal(sess.run(gradient)[0], upstream)
@@ -200,7 +197,7 @@ def test_a_gram_matrix_has_a_gradient_of_one_product(fake_weights):
     products = {}
     for write in (lambda A: tf.matmul(A, A, transpose_b=True), lambda A: A @ tf.transpose(A)):
         with tf.Graph().as_default() as graph:
-            nst_utils.load_vgg_model(fake_weights, 8, 8)
+            load_vgg_model(fake_weights, 8, 8)
             X = tf.constant(np.ones((5, 3)))
             gradient = tf.gradients(write(tf.transpose(X)), X)[0]
             products[write] = sum(op.type == "MatMul" for op in graph.get_operations())
@@ -211,7 +208,7 @@ def test_a_gram_matrix_has_a_gradient_of_one_product(fake_weights):
 def test_a_large_constant_is_not_in_the_graph_and_is_folded():
     array = np.random.default_rng(0).normal(0, 1, (1, 30, 40, 50)).astype(np.float32)
     with tf.Graph().as_default() as graph:
-        tensor = nst_utils.large_constant(array)
+        tensor = gradients.large_constant(array)
         assert tensor.shape == array.shape
         flat = tf.reshape(tensor, (-1, 50))
         gram = tf.matmul(flat, flat, transpose_a=True)
@@ -248,15 +245,15 @@ def test_rounding_the_real_weights_keeps_their_gram_matrices(tmp_path):
 
     The rounded kernels are computed with in float32, so that no processor's arithmetic counts.
     """
-    _, weights = nst_utils.read_vgg(REAL_WEIGHTS)
+    _, weights = read_vgg(REAL_WEIGHTS)
     rounded = {
-        name: (nst_utils._round_kernel(W, tf.bfloat16).astype(np.float32), b[:, None])
+        name: (gradients.round_kernel(W, tf.bfloat16).astype(np.float32), b)
         for name, (W, b) in weights.items()
     }
     rounded["conv1_1"] = weights["conv1_1"]  # never rounded
-    fetch_weights.write_mat(tmp_path / "rounded.mat", rounded)
-    picture = nst_utils.load_image(ROOT / "images" / "impressionist.jpg", 96, 128)
-    image = nst_utils.reshape_and_normalize_image(picture, 96, 128)
+    write_mat(tmp_path / "rounded.mat", rounded, "rounded", {})
+    picture = load_image(ROOT / "images" / "impressionist.jpg", 96, 128)
+    image = reshape_and_normalize_image(picture, 96, 128)
     exact, near = (
         np.square(activations(path, image)["conv4_1"]).sum()
         for path in (REAL_WEIGHTS, tmp_path / "rounded.mat")
@@ -271,198 +268,26 @@ def test_bfloat16_is_not_offered_where_it_is_emulated(
     fake_weights, monkeypatch, capsys, variable, value
 ):
     monkeypatch.setenv(variable, value)
-    assert nst_utils.choose_precision("auto") == "float32"
+    assert choose_precision("auto") == "float32"
     with tf.Graph().as_default():
-        nst_utils.load_vgg_model(fake_weights, 8, 8, precision="bfloat16")
+        load_vgg_model(fake_weights, 8, 8, precision="bfloat16")
     assert "(this processor only emulates bfloat16: float32 is faster)\n" in capsys.readouterr().out
 
 
 def test_rounding_a_kernel_keeps_the_sum_of_its_taps():
     bfloat16 = tf.bfloat16
     W = np.random.default_rng(0).normal(0, 1, (3, 3, 5, 7)).astype(np.float32)
-    rounded = nst_utils._round_kernel(W, bfloat16)
+    rounded = gradients.round_kernel(W, bfloat16)
     assert rounded.dtype == bfloat16.as_numpy_dtype
     exact = rounded.astype(np.float64)
     # 8 significant bits: half a unit in the last place of the last tap is all that the sum is off
     last = np.abs(exact[2, 2]) * 2.0**-8
     assert np.all(np.abs(exact.sum((0, 1)) - W.sum((0, 1), dtype=np.float64)) <= last + 1e-6)
     np.testing.assert_allclose(exact, W, rtol=2**-8, atol=2**-8 * np.abs(W).max())
-    np.testing.assert_array_equal(nst_utils._round_kernel(W, tf.float32), W)
+    np.testing.assert_array_equal(gradients.round_kernel(W, tf.float32), W)
 
 
 def test_precision_has_three_names():
-    assert nst_utils.choose_precision("auto") in ("float32", "bfloat16")
+    assert choose_precision("auto") in ("float32", "bfloat16")
     with pytest.raises(ValueError, match=r"^the precision is 'half': choose 'float32'"):
-        nst_utils.choose_precision("half")
-
-
-# --- bad weight files ----------------------------------------------------------------------------
-
-
-def bad_weights(kind, path):
-    if kind == "truncated":
-        write_fake_vgg(path)
-        path.write_bytes(path.read_bytes()[:9000])
-    elif kind == "html":
-        path.write_text("<!DOCTYPE html><html><title>404</title></html>")
-    elif kind == "link text":
-        path.write_text("../../pretrained-model/imagenet-vgg-verydeep-19.mat")
-    elif kind == "empty":
-        path.write_bytes(b"")
-    elif kind == "other network":
-        layers = np.empty((1, 2), object)
-        pair = np.empty((1, 2), object)
-        pair[0] = [np.zeros((11, 11, 3, 96), np.float32), np.zeros((96, 1), np.float32)]
-        layers[0, :] = {"name": "conv1", "type": "conv", "weights": pair}
-        scipy.io.savemat(path, {"layers": layers})
-    elif kind == "other .mat":
-        scipy.io.savemat(path, {"x": np.arange(3)})
-
-
-@pytest.mark.parametrize(
-    ("kind", "message"),
-    [
-        ("missing", r"is not there: run make weights$"),
-        ("truncated", r"is no whole MatConvNet weight file .* 9,000 bytes\): move it away and run"),
-        ("html", r"is no whole MatConvNet weight file \(it starts with b'<!DOCTYPE html>"),
-        ("link text", r"is no whole MatConvNet weight file \(it starts with b'\.\./\.\./pretr"),
-        ("empty", r"is no whole MatConvNet weight file .* 0 bytes\)"),
-        ("other network", r"holds another network: its conv1_1 has a kernel of shape \(0,\)"),
-        ("other .mat", r"is no whole MatConvNet weight file"),
-    ],
-)
-def test_a_bad_weight_file_gets_one_sentence(tmp_path, kind, message):
-    path = tmp_path / "vgg.mat"
-    bad_weights(kind, path)
-    before = path.read_bytes() if path.exists() else None
-    with pytest.raises((FileNotFoundError, ValueError), match=message) as caught:
-        nst_utils.load_vgg_model(path)
-    assert "\n" not in str(caught.value)
-    assert caught.value.__suppress_context__ or caught.value.__context__ is None
-    assert (path.read_bytes() if path.exists() else None) == before
-
-
-def test_unknown_weights_are_called_unknown(fake_weights, capsys):
-    with tf.Graph().as_default():
-        nst_utils.load_vgg_model(fake_weights, 8, 8)
-    assert capsys.readouterr().out.startswith("VGG-19, unknown weights, computed in float32: ")
-
-
-def test_original_weights_are_known_by_the_file_s_md5(fake_weights, capsys, monkeypatch):
-    md5 = hashlib.md5(fake_weights.read_bytes()).hexdigest()
-    monkeypatch.setitem(nst_utils.ORIGINAL_MD5, md5, "original weights (test)")
-    with tf.Graph().as_default():
-        nst_utils.load_vgg_model(fake_weights, 8, 8)
-    assert capsys.readouterr().out.startswith("VGG-19, original weights (test), computed in")
-
-
-# --- pictures ------------------------------------------------------------------------------------
-
-
-def test_means_are_rgb_in_vgg_s_order():
-    assert CONFIG.MEANS.shape == (1, 1, 1, 3)
-    np.testing.assert_array_equal(CONFIG.MEANS.ravel(), [123.68, 116.779, 103.939])
-
-
-def test_normalising_subtracts_the_mean_colour():
-    picture = np.random.default_rng(0).integers(0, 256, (300, 400, 3), dtype=np.uint8)
-    image = nst_utils.reshape_and_normalize_image(picture)
-    assert image.shape == (1, 300, 400, 3)
-    np.testing.assert_allclose(image[0, :, :, 1], picture[:, :, 1] - 116.779, rtol=1e-5)
-    np.testing.assert_array_equal(nst_utils.to_pixels(image), picture)
-
-
-def test_a_picture_of_another_size_than_the_graph_gets_one_sentence():
-    with pytest.raises(ValueError, match=r"^the picture has shape \(30, 40, 3\), the graph takes"):
-        nst_utils.reshape_and_normalize_image(np.zeros((30, 40, 3)))
-    assert nst_utils.reshape_and_normalize_image(np.zeros((30, 40, 3)), 30, 40).shape[1] == 30
-
-
-def test_noise_is_the_course_s_draw():
-    """`uniform(-20, 20)` for a 300x400 image right after `seed(3)` and the two numbers of J."""
-    content = np.ones((1, 300, 400, 3), np.float32)
-    np.random.seed(3)
-    np.random.randn(2)
-    image = nst_utils.generate_noise_image(content)
-    draw = np.random.RandomState(3)
-    draw.randn(2)
-    noise = draw.uniform(-20, 20, (1, 300, 400, 3))
-    np.testing.assert_allclose(image, 0.6 * noise + 0.4, rtol=1e-4, atol=1e-5)
-
-
-def test_saving_and_loading_keeps_the_pixels(tmp_path):
-    picture = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
-    image = nst_utils.reshape_and_normalize_image(picture, 30, 40)
-    nst_utils.save_image(tmp_path / "new" / "picture.png", image)
-    loaded = nst_utils.load_image(tmp_path / "new" / "picture.png", 30, 40)
-    np.testing.assert_array_equal(loaded, picture)
-    assert [p.name for p in (tmp_path / "new").iterdir()] == ["picture.png"]  # no leftovers
-
-
-def test_saving_clips_and_rounds():
-    image = np.array([-500.0, 0.6, 500.0]).reshape(1, 1, 1, 3) - CONFIG.MEANS
-    np.testing.assert_array_equal(nst_utils.to_pixels(image), [[[0, 1, 255]]])
-
-
-def test_a_failed_save_leaves_the_old_file(tmp_path):
-    path = tmp_path / "picture.png"
-    path.write_bytes(b"the old one")
-    with pytest.raises(ValueError, match=r"^the image is float64 of shape \(\), a normalised"):
-        nst_utils.save_image(path, np.zeros(()))
-    assert path.read_bytes() == b"the old one"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_loaded_picture_is_cropped_and_never_stretched(tmp_path):
-    """A red square in the middle of a wide blue picture stays a square."""
-    picture = np.zeros((60, 200, 3), np.uint8)
-    picture[..., 2] = 255
-    picture[10:50, 80:120] = 255, 0, 0
-    Image.fromarray(picture).save(tmp_path / "wide.png")
-    loaded = nst_utils.load_image(tmp_path / "wide.png", 30, 40)
-    assert loaded.shape == (30, 40, 3)
-    red = np.argwhere(loaded[..., 0] > 127)
-    assert np.ptp(red, axis=0).tolist() == [19, 19]  # 40 of 200x60 -> 20 of 40x30 (scale 1/2)
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (None, r"picture\.jpg is not there: check the name of the picture$"),
-        (b"", r"picture\.jpg is no picture that can be read .* 0 bytes\): save it as JPEG"),
-        (b"<!DOCTYPE html><html></html>", r"is no picture that can be read"),
-        (b"\xff\xd8\xff\xe0\x00\x10JFIF", r"is no picture that can be read"),
-    ],
-)
-def test_a_bad_picture_gets_one_sentence(tmp_path, content, message):
-    path = tmp_path / "picture.jpg"
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises((FileNotFoundError, ValueError), match=message) as caught:
-        nst_utils.load_image(path)
-    assert caught.value.__suppress_context__
-
-
-def test_an_animation_holds_every_picture(tmp_path):
-    pictures = [np.full((6, 8, 3), level, np.uint8) for level in (0, 128, 255)]
-    nst_utils.save_animation(tmp_path / "a.gif", pictures)
-    frames = imageio.imread(tmp_path / "a.gif")
-    assert frames.shape == (3, 6, 8, 3)
-    assert np.abs(frames[:, 0, 0, 0].astype(int) - [0, 128, 255]).max() <= 2
-
-
-# --- functions out of notebooks -------------------------------------------------------
-
-
-def test_functions_come_out_of_a_notebook_without_running_it(tmp_path):
-    cells = [
-        "import math\nCONSTANT = 3\nlower = 4",
-        "def area(r):\n    return math.pi * r * CONSTANT",
-    ]
-    cells.append("raise RuntimeError('a cell that must not run')")
-    notebook = {"cells": [{"cell_type": "code", "source": source} for source in cells]}
-    path = tmp_path / "some.ipynb"
-    path.write_text(nst_utils.json.dumps(notebook))
-    module = nst_utils.functions_of(path)
-    assert module.area(2) == pytest.approx(18.85, abs=0.01)
-    assert not hasattr(module, "lower")
+        choose_precision("half")

@@ -12,11 +12,11 @@ import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import fetch_weights
 import numpy as np
 import pytest
 import scipy.io
 
-import fetch_weights
 from fake_vgg import write_fake_vgg
 
 CONTENT = np.random.default_rng(0).bytes(1_000_000)

@@ -1,7 +1,7 @@
 """Measure the lab against the course's graph and, on request, against PyTorch.
 
-    python tests/benchmark.py           the course's graph, ours in float32 and bfloat16
-    python tests/benchmark.py --peers   PyTorch as well, in a virtual environment of its own
+    python -m tests.benchmark           the course's graph, ours in float32 and bfloat16
+    python -m tests.benchmark --peers   PyTorch as well, in a virtual environment of its own
 
 Each variant is a process of its own that paints the lab's pair of pictures from the lab's start:
 the same layers, sizes, costs and Adam, checked by comparing the costs. The steps are interleaved
@@ -26,9 +26,10 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-ROOT = Path(__file__).resolve().parent.parent
-PEERS_VENV = ROOT / ".bench"
-PEERS_NEED = ("torch", "numpy", "psutil")
+from nst.config import CONFIG, LAB, PROJECT
+
+PEERS_VENV = PROJECT / ".bench"
+PEERS_NEED = ("torch", "numpy", "psutil", "platformdirs")
 STEPS = 7  # of each variant, counted, after 2 that are not
 TOLERANCE = {"float32": 1e-4, "bfloat16": 0.02}  # of the costs, relative
 SIZES = ((150, 200), (300, 400), (600, 800), (1200, 1600))
@@ -78,11 +79,11 @@ def course_style_cost(lab, model, STYLE_LAYERS):
 
 def prepare(height, width):
     """Return the lab's content, style and start image, each (1, height, width, 3), normalised."""
-    import nst_utils
+    from nst.pictures import generate_noise_image, load_image, reshape_and_normalize_image
 
     content, style = (
-        nst_utils.reshape_and_normalize_image(
-            nst_utils.load_image(ROOT / "images" / f"{name}_800x600.jpg", height, width),
+        reshape_and_normalize_image(
+            load_image(PROJECT / "images" / f"{name}_800x600.jpg", height, width),
             height,
             width,
         )
@@ -90,31 +91,29 @@ def prepare(height, width):
     )
     np.random.seed(3)
     np.random.randn(2)
-    return content, style, nst_utils.generate_noise_image(content)
+    return content, style, generate_noise_image(content)
 
 
 class Lab:
     """The lab's training loop, wired as its notebook wires it, for one of OURS."""
 
     def __init__(self, variant, height, width):
-        sys.path.insert(0, str(ROOT))
-        import nst_utils
-        from nst_utils import tf
+        from nst.network import load_vgg_model, tf
+        from nst.notebook import functions_of
+        from nst.weights import read_vgg
 
         tf.logging.set_verbosity(tf.logging.ERROR)
         tf.disable_v2_behavior()
-        lab = nst_utils.functions_of(
-            ROOT / "notebooks" / "Art_Generation_with_Neural_Style_Transfer.ipynb"
-        )
-        weights = ROOT / nst_utils.CONFIG.VGG_MODEL
+        lab = functions_of(LAB)
+        weights = PROJECT / CONFIG.VGG_MODEL
         content, style, start = prepare(height, width)
         self.variant = variant
         self.sess = lab.sess = tf.InteractiveSession(graph=tf.Graph())
         if variant == "course's graph":
-            self.model = course_graph(nst_utils.read_vgg(weights)[1], height, width)
+            self.model = course_graph(read_vgg(weights)[1], height, width)
         else:
             precision = "bfloat16" if "bfloat16" in variant else "float32"
-            self.model = nst_utils.load_vgg_model(weights, height, width, precision)
+            self.model = load_vgg_model(weights, height, width, precision)
         if variant.startswith("course"):
             lab.gram_matrix = course_gram
             lab.compute_style_cost = partial(course_style_cost, lab)
@@ -192,7 +191,7 @@ def serve(variant, height, width):
     os.dup2(2, 1)
     begun = float(os.environ.get("BEGUN", time.time()))
     if variant.startswith("PyTorch"):
-        from benchmark_torch import Torch
+        from tests.benchmark.torch_peer import Torch
 
         subject = Torch(variant, height, width)
     else:
@@ -225,7 +224,17 @@ class Worker:
 
     def __init__(self, variant, height=300, width=400):
         python = peers_python() if variant.startswith("PyTorch") else sys.executable
-        command = [python, __file__, "--worker", variant, "--height", height, "--width", width]
+        command = [
+            python,
+            "-m",
+            "tests.benchmark",
+            "--worker",
+            variant,
+            "--height",
+            height,
+            "--width",
+            width,
+        ]
         environment = {"BEGUN": str(time.time())}
         if not variant.startswith("PyTorch"):
             # OpenBLAS, behind SciPy's L-BFGS, would keep the cores busy in TensorFlow's turns
@@ -233,6 +242,7 @@ class Worker:
         self.process = subprocess.Popen(
             list(map(str, command)),
             env=os.environ | environment,
+            cwd=PROJECT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -368,10 +378,9 @@ def peers_python():
 
 def export_problem(path, height=300, width=400):
     """Write weights (out, in, 3, 3) and images (1, 3, height, width) for PyTorch."""
-    sys.path.insert(0, str(ROOT))
-    import nst_utils
+    from nst.weights import read_vgg
 
-    _, weights = nst_utils.read_vgg(ROOT / nst_utils.CONFIG.VGG_MODEL)
+    _, weights = read_vgg(PROJECT / CONFIG.VGG_MODEL)
     problem = {name: W.transpose(3, 2, 0, 1) for name, (W, b) in weights.items()}
     problem |= {f"bias_{name}": b for name, (W, b) in weights.items()}
     images = zip(("content", "style", "start"), prepare(height, width), strict=True)

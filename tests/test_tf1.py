@@ -17,10 +17,9 @@ import pytest
 from nbclient import NotebookClient
 from PIL import Image
 
-import run as notebooks_run
-import tf1_compat
+from nst import runner, tf1
 
-ROOT = Path(tf1_compat.__file__).resolve().parent
+ROOT = Path(tf1.__file__).resolve().parent.parent
 PLAIN_ENV = {**os.environ, "PYTHONPATH": str(ROOT)}
 
 COURSE_HELPER = """
@@ -238,12 +237,12 @@ def test_the_installed_kernel_runs_an_untouched_notebook_beside_its_own_helper(
     course_folder, tmp_path_factory, monkeypatch
 ):
     prefix = tmp_path_factory.mktemp("prefix")
-    tf1_compat.install_kernel(prefix)
+    tf1.install_kernel(prefix)
     monkeypatch.setenv("JUPYTER_PATH", str(prefix / "share" / "jupyter"))
     (course_folder / "nst_utils.py").write_text(COURSE_HELPER + '\nprint("own helper")\n')
 
     nb = notebook()
-    printed = run(nb, course_folder, kernel_name=tf1_compat.KERNEL)
+    printed = run(nb, course_folder, kernel_name=tf1.KERNEL)
 
     assert_ran_as_in_2018(printed, course_folder)
     assert "own helper" in printed.splitlines()
@@ -262,15 +261,15 @@ def test_load_ext_in_a_plain_kernel_runs_an_untouched_notebook_with_our_helper(c
 def test_make_run_takes_an_untouched_notebook(course_folder, tmp_path, capsys):
     path = course_folder / "kept_since_2018.ipynb"
     nbformat.write(notebook(), path)
-    notebooks_run.run(path, tmp_path / "executed", {})
+    runner.run(path, tmp_path / "executed", {})
     assert_ran_as_in_2018(capsys.readouterr().out, course_folder)
     assert (tmp_path / "executed" / path.name).exists()
 
 
 def test_only_a_notebook_for_tensorflow_1_itself_is_a_course_notebook():
-    assert notebooks_run.is_course_notebook(notebook())
+    assert runner.is_course_notebook(notebook())
     for path in (ROOT / "notebooks").glob("*.ipynb"):
-        assert not notebooks_run.is_course_notebook(nbformat.read(path, as_version=4)), path
+        assert not runner.is_course_notebook(nbformat.read(path, as_version=4)), path
 
 
 def python(code):
@@ -295,9 +294,9 @@ class NoSciPyMisc:
             raise ModuleNotFoundError("No module named 'scipy.misc'", name=name)
 
 sys.meta_path.insert(0, NoSciPyMisc())
-import tf1_compat
-tf1_compat.install()
-tf1_compat.install()  # twice is once
+from nst import tf1
+tf1.install()
+tf1.install()  # twice is once
 
 tf.set_random_seed(1)
 tensors = [tf.random_normal([1, 4, 4, 3], mean=1, stddev=4) for _ in range(2)]
@@ -356,25 +355,25 @@ print(json.dumps([before, state()]))
 
 def test_a_saved_picture_reads_back(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (4, 5, 3), np.uint8)
-    tf1_compat.imsave(tmp_path / "picture.png", pixels)
-    np.testing.assert_array_equal(tf1_compat.imread(tmp_path / "picture.png"), pixels)
-    grey = tf1_compat.imread(tmp_path / "picture.png", flatten=True)
+    tf1.imsave(tmp_path / "picture.png", pixels)
+    np.testing.assert_array_equal(tf1.imread(tmp_path / "picture.png"), pixels)
+    grey = tf1.imread(tmp_path / "picture.png", flatten=True)
     np.testing.assert_allclose(grey, pixels @ [0.299, 0.587, 0.114], atol=1)  # ITU-R BT.601 luma
 
 
 def test_a_picture_of_floats_is_stretched_from_its_range(tmp_path):
-    tf1_compat.imsave(tmp_path / "grey.png", np.array([[-1.0, 0.0], [1.0, 3.0]]))
+    tf1.imsave(tmp_path / "grey.png", np.array([[-1.0, 0.0], [1.0, 3.0]]))
     expected = [[0, 64], [128, 255]]  # 255 * (x + 1) / 4, rounded
-    np.testing.assert_array_equal(tf1_compat.imread(tmp_path / "grey.png"), expected)
+    np.testing.assert_array_equal(tf1.imread(tmp_path / "grey.png"), expected)
 
 
 @pytest.mark.parametrize("size", [(30, 40), 50, 0.5])
 def test_imresize_takes_height_and_width_percent_or_factor(size):
     constant = np.full((60, 80, 3), 7, np.uint8)
-    small = tf1_compat.imresize(constant, size)
+    small = tf1.imresize(constant, size)
     np.testing.assert_array_equal(small, constant[:30, :40])
 
 
 def test_a_batch_is_no_picture():
     with pytest.raises(ValueError, match=r"array has \(1, 300, 400, 3\).*image\[0\]"):
-        tf1_compat.imsave("never.png", np.zeros((1, 300, 400, 3)))
+        tf1.imsave("never.png", np.zeros((1, 300, 400, 3)))

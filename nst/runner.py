@@ -1,10 +1,8 @@
-"""Run a notebook from the terminal, as `make run` does, and keep the executed copy in output/.
-
-    python notebooks/run.py --content images/ruins.jpg --style images/starry_swirl.jpg
+"""Run a notebook from the terminal, and keep the executed copy.
 
 The values given replace those of the notebook's cell with the tag `parameters`. The terminal shows
-the sections as they come, what the cells tagged `terminal` print, and the line that `nst_utils.Run`
-keeps up to date.
+the sections as they come, what the cells tagged `terminal` print, and the line that
+`nst.training.Run` keeps up to date.
 """
 
 import argparse
@@ -22,11 +20,9 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbclient.util import ensure_async
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-LAB = ROOT / "notebooks" / "Art_Generation_with_Neural_Style_Transfer.ipynb"
-# of nst_utils.Run, and not imported: that would load TensorFlow here too
-LINE_ID = "nst-progress-"
+from nst.config import IN_CHECKOUT, LAB, PROJECT, WORKPLACE
+from nst.notebook import PROGRESS_ID
+
 STOPPED = "Stopped after iteration"
 
 
@@ -70,7 +66,7 @@ class TerminalClient(NotebookClient):
 
     def process_message(self, msg, cell, cell_index):
         content = msg["content"]
-        if content.get("transient", {}).get("display_id", "").startswith(LINE_ID):
+        if content.get("transient", {}).get("display_id", "").startswith(PROGRESS_ID):
             self.show_progress("  " + content["data"]["text/plain"])
         if msg["msg_type"] == "stream":
             shown = "terminal" in cell.metadata.get("tags", [])
@@ -101,7 +97,7 @@ def is_course_notebook(notebook):
 def run(path, output_dir, values):
     """Execute the notebook at `path` and write the executed copy into `output_dir`.
 
-    A course notebook of 2018 gets `tf1_compat`, and what it prints is printed here too.
+    A course notebook of 2018 gets TensorFlow 1, and what it prints is printed here too.
     """
     notebook = nbformat.read(path, as_version=4)
     if values:
@@ -113,11 +109,10 @@ def run(path, output_dir, values):
         resources={"metadata": {"path": str(path.parent)}},
         extra_arguments=["--log-level=ERROR"],
     )
-    environment = dict(os.environ)
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)}
     if is_course_notebook(notebook):
         client.echo = True
-        client.extra_arguments += ["--ext=tf1_compat"]
-        environment["PYTHONPATH"] = str(ROOT)
+        client.extra_arguments += ["--ext=nst"]
     try:
         client.execute(env=environment)
     except CellExecutionError:
@@ -130,16 +125,21 @@ def run(path, output_dir, values):
         raise KeyboardInterrupt
 
 
-def from_root(path):
-    """Name a path of the caller's as the notebook finds it, which works in the project's folder."""
+def from_project(path):
+    """Name a path of the caller's as a notebook finds it, which works in the project's folder."""
     if path is None:
         return None
     path = Path(path).absolute()
-    return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
+    return str(path.relative_to(PROJECT) if path.is_relative_to(PROJECT) else path)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main(arguments=None):
+    """Be the command `nst run`."""
+    parser = argparse.ArgumentParser(
+        prog="nst run",
+        description="Run the lab, or another notebook, from the terminal.",
+        epilog="example: nst run --content photo.jpg --style painting.jpg --size 600",
+    )
     parser.add_argument("notebook", nargs="?", type=Path, default=LAB)
     parser.add_argument("--content", help="content picture")
     parser.add_argument("--style", help="style picture")
@@ -147,23 +147,25 @@ def main():
     parser.add_argument("--iterations", type=int, help="steps of the optimiser")
     parser.add_argument("--precision", help="float32, bfloat16 or auto")
     parser.add_argument("--weights", help="weight file, of VGG-19 or VGG-16")
-    parser.add_argument("--output", help="folder for everything that is made, default output")
+    parser.add_argument(
+        "--output", type=Path, help="folder for everything that is made, default: output"
+    )
     parser.add_argument(
         "--resume", action="store_true", default=None, help="go on where a stopped run stopped"
     )
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
+    output_dir = args.output.absolute() if args.output else WORKPLACE / "output"
     values = {
-        "CONTENT_IMAGE": from_root(args.content),
-        "STYLE_IMAGE": from_root(args.style),
+        "CONTENT_IMAGE": from_project(args.content),
+        "STYLE_IMAGE": from_project(args.style),
         "SIZE": args.size,
         "ITERATIONS": args.iterations,
         "PRECISION": args.precision,
         "RESUME": args.resume,
-        "VGG_MODEL": from_root(args.weights),
-        "OUTPUT_DIR": from_root(args.output),
+        "VGG_MODEL": from_project(args.weights),
+        "OUTPUT_DIR": from_project(output_dir) if args.output or not IN_CHECKOUT else None,
     }
     start, begun, stopped = time.monotonic(), time.time(), False
-    output_dir = ROOT / (values["OUTPUT_DIR"] or "output")
     try:
         run(args.notebook, output_dir, {k: v for k, v in values.items() if v is not None})
     except CellExecutionError as error:
@@ -178,7 +180,3 @@ def main():
         made = output_dir / name
         if made.exists() and made.stat().st_mtime >= begun:
             print(f"  {os.path.relpath(made)}")
-
-
-if __name__ == "__main__":
-    main()

@@ -9,11 +9,12 @@ from pathlib import Path
 import nbformat
 import pytest
 
-import grade
 from answers import CONTENT, GRAM, LAYER, MODEL, STYLE, TOTAL, course_notebook
-from exercises import EXERCISES, LAB
+from conftest import ROOT
+from nst import grading, submissions
+from nst.config import LAB
+from nst.exercises import EXERCISES
 
-TESTS = Path(grade.__file__).parent
 TROUBLE = {
     CONTENT: "def compute_content_cost(a_C, a_G):\n    while True:\n        pass",
     GRAM: "def gram_matrix(A):\n    print('x' * 2**20)\n    return tf.matmul(A, tf.transpose(A))",
@@ -40,13 +41,16 @@ FOUND = {
     STYLE: "line 3, `raise ValueError('no style today')`, with ValueError: no style today",
     TOTAL: "it does not return in time",
     MODEL: "no cell defines it. cell 8 is no Python 3 (line 1: ",
-    grade.TRAINING: "it did not run, as compute_content_cost does not return",
+    grading.TRAINING: "it did not run, as compute_content_cost does not return",
 }
 
 
 def run_grade(*arguments, cwd):
-    command = [sys.executable, str(TESTS / "grade.py"), *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, encoding="utf-8")
+    command = [sys.executable, "-m", "nst", "grade", *map(str, arguments)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        command, cwd=cwd, env=environment, capture_output=True, text=True, encoding="utf-8"
+    )
 
 
 def filled_exercises():
@@ -76,13 +80,13 @@ def test_folder_gives_each_notebook_its_rows(tmp_path):
         for result in results
     }
     assert list(rows) == ["broken", "filled", "trouble"]
-    assert all(list(of_one) == [*grade.FUNCTIONS, grade.TRAINING] for of_one in rows.values())
+    assert all(list(of_one) == [*grading.FUNCTIONS, grading.TRAINING] for of_one in rows.values())
 
     found = {name: row["diagnosis"] for name, row in rows["filled"].items()}
     assert found == dict.fromkeys(found, "")
     assert rows["filled"][CONTENT]["got"] == pytest.approx(6.76559, rel=1e-5)
     assert rows["filled"][LAYER]["got"] == pytest.approx(9.19028, rel=1e-5)
-    training = rows["filled"][grade.TRAINING]
+    training = rows["filled"][grading.TRAINING]
     assert training["got"] == pytest.approx(training["published"], rel=1e-3)
 
     found = {name: row["diagnosis"] for name, row in rows["trouble"].items()}
@@ -138,12 +142,12 @@ FAULTS = {
 }
 DRIVER = """
 import json, sys
-import tf1_compat
-tf1_compat.install()
-import grade
+from nst import examining, submissions, tf1
+tf1.install()
 notebooks = json.load(sys.stdin)
-grade.build_world(str(notebooks))
-complaints = [grade.train(grade.compile_cells(cells)[0])["complaint"] for cells in notebooks]
+examining.build_world(str(notebooks))
+statements = [submissions.compile_cells(cells)[0] for cells in notebooks]
+complaints = [examining.train(each)["complaint"] for each in statements]
 open("complaints.json", "w").write(json.dumps(complaints))
 """
 
@@ -153,7 +157,7 @@ def test_training_is_compared_with_a_right_one(tmp_path):
         [(f"cell {i}", cell.source) for i, cell in enumerate(course_notebook(*edits).cells, 1)]
         for edits in FAULTS.values()
     ]
-    path = os.pathsep.join([str(TESTS), str(TESTS.parent)])
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
     run = subprocess.run(
         [sys.executable, "-c", DRIVER],
         input=json.dumps(notebooks),
@@ -172,9 +176,9 @@ def test_training_is_compared_with_a_right_one(tmp_path):
 def test_several_notebooks_make_one_line_each(tmp_path, capsys, monkeypatch):
     for name in ("a.ipynb", "b.ipynb"):
         (tmp_path / name).write_text("no notebook, though it has a def gram_matrix(A)")
-    monkeypatch.setattr(sys, "argv", ["grade.py", str(tmp_path)])
+    monkeypatch.setattr(sys, "argv", ["grading.py", str(tmp_path)])
     with pytest.raises(SystemExit, match="1"):
-        grade.main()
+        grading.main()
     header, *lines = capsys.readouterr().out.splitlines()
     assert header.split()[:3] == ["notebook", "content_cost", "gram_matrix"]
     assert [line.split()[1:] for line in lines] == [["fail"] * 7] * 2
@@ -183,7 +187,7 @@ def test_several_notebooks_make_one_line_each(tmp_path, capsys, monkeypatch):
 def test_table_wraps_its_diagnoses(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "110")
     row = {"function": GRAM, "published": [[6.42231, 1]], "got": "nan", "verdict": "fail"}
-    grade.print_table([row | {"diagnosis": "so many words " * 8}])
+    grading.print_table([row | {"diagnosis": "so many words " * 8}])
     _, first, *more = capsys.readouterr().out.splitlines()
     assert first.split()[:4] == [GRAM, "6.42231", "nan", "fail"]
     assert more
@@ -191,18 +195,18 @@ def test_table_wraps_its_diagnoses(capsys, monkeypatch):
 
 
 def test_missing_notebook_is_one_sentence(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["grade.py", "nowhere.ipynb"])
+    monkeypatch.setattr(sys, "argv", ["grading.py", "nowhere.ipynb"])
     with pytest.raises(SystemExit, match="2"):
-        grade.main()
+        grading.main()
     sentence = "nowhere.ipynb is not there: name a notebook, a .py, or a folder of them\n"
     assert capsys.readouterr().err == sentence
     with pytest.raises(FileNotFoundError, match="holds no graded function: name a notebook"):
-        grade.find_notebooks(tmp_path)
+        submissions.find_notebooks(tmp_path)
 
 
 def test_help_warns_of_foreign_code(capsys, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["grade.py", "--help"])
+    monkeypatch.setattr(sys, "argv", ["grading.py", "--help"])
     with pytest.raises(SystemExit, match="0"):
-        grade.main()
+        grading.main()
     text = " ".join(capsys.readouterr().out.split())
     assert "Grading runs the notebooks' code with your rights" in text

@@ -4,21 +4,18 @@ What stands between START CODE HERE and END CODE HERE becomes a blank; its comme
 is followed by the public test of its function. The same lab gives the same file, byte for byte.
 """
 
+import argparse
 import ast
-import re
 from itertools import pairwise
-from pathlib import Path
 
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
-ROOT = Path(__file__).resolve().parent.parent
-LAB = ROOT / "notebooks" / "Art_Generation_with_Neural_Style_Transfer.ipynb"
+from nst.config import LAB, PROJECT
+from nst.files import whole_file
+from nst.submissions import FUNCTIONS
+
 EXERCISES = LAB.with_stem(f"{LAB.stem}_exercises")
-# Read, not imported: the tests would load TensorFlow.
-TESTED = re.findall(
-    r"^def (\w+)_test\(", (ROOT / "tests" / "public_tests.py").read_text("utf-8"), re.M
-)
 NOTE = """\
 **This is the exercise edition.** Each `None` between `### START CODE HERE ###` and
 `### END CODE HERE ###` is a blank: put your own code there, in as many lines as you like. The call
@@ -74,7 +71,7 @@ def exercise_edition(lab):
         if "import nst_utils" in cell.source:
             cells.append(new_markdown_cell(NOTE, id="exercise-note"))
             cells.append(new_code_cell(SET_UP, id="public-tests"))
-        untested += [f for f in TESTED if f"def {f}(" in cell.source]
+        untested += [f for f in FUNCTIONS if f"def {f}(" in cell.source]
         if following and following.cell_type == "code" and _calls(following, untested):
             continue  # the check comes first
         for f in untested:
@@ -95,13 +92,15 @@ def _calls(cell, functions):
     return any(f"{f}(" in cell.source for f in functions)
 
 
-def main():
+def main(arguments=None):
+    """Be the command `nst exercises`."""
+    parser = argparse.ArgumentParser(
+        prog="nst exercises",
+        description="Make the exercise edition from the solved lab.",
+        epilog="example: nst exercises",
+    )
+    parser.parse_args(arguments)
     edition = exercise_edition(nbformat.read(LAB, as_version=4))
-    temporary = EXERCISES.with_suffix(".part")
-    nbformat.write(edition, temporary)
-    temporary.replace(EXERCISES)
-    print(f"Wrote {EXERCISES.relative_to(ROOT)}")
-
-
-if __name__ == "__main__":
-    main()
+    with whole_file(EXERCISES) as file:
+        nbformat.write(edition, file)
+    print(f"Wrote {EXERCISES.relative_to(PROJECT)}")

@@ -1,6 +1,6 @@
 """Repeat the course's published training run and compare the costs.
 
-    python tests/published_run.py [FOLDER]
+    python -m tests.benchmark.published [FOLDER]
 
 FOLDER holds the assignment's two pictures, louvre_small.jpg and monet.jpg, which are not ours to
 give away: put your copies into images/. The lab notebook runs on them as it stands; the table goes
@@ -13,12 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "notebooks"))
+from nst.config import LAB, PROJECT
+from nst.runner import run
 
-import run  # noqa: E402 its folder comes first
-
-FOLDERS = (ROOT / "images", ROOT.parent / "shared" / "course")
+FOLDERS = (PROJECT / "images", PROJECT.parent / "shared" / "course")
 PICTURES = ("louvre_small.jpg", "monet.jpg")
 
 # Iteration, total, content and style cost that public copies of the assignment print: 400x300,
@@ -51,7 +49,7 @@ def costs(folder, iterations):
         values = {"ITERATIONS": iterations, "OUTPUT_DIR": output}
         values |= {"CONTENT_IMAGE": str(folder / PICTURES[0])}
         values |= {"STYLE_IMAGE": str(folder / PICTURES[1])}
-        run.run(run.LAB, Path(output), values)
+        run(LAB, Path(output), values)
         rows = np.loadtxt(Path(output, "costs.csv"), delimiter=",", skiprows=1)
     return rows[np.isin(rows[:, 0], PUBLISHED[:, 0])]
 

@@ -1,6 +1,4 @@
-"""Paint a list of pairs with the lab, and a contact sheet of them, as `make gallery` does.
-
-    python notebooks/gallery.py --pairs class.csv --iterations 100
+"""Many pairs painted with the lab, and a contact sheet of them.
 
 The list is a CSV file with the columns `content` and `style`, pictures named relative to the list,
 and perhaps `name`; without one the four pairs of the project's own pictures are painted. The output
@@ -10,7 +8,7 @@ already there is not painted again, so after a failure, or Ctrl-C, the same comm
 The pairs are painted one after the other here or, with --scheduler, by the workers of a Dask
 cluster. Each worker is started in a copy of the project with its weights (`make weights`) by
 
-    PYTHONPATH=notebooks .venv/bin/dask worker tcp://host:8786
+    PYTHONPATH=. .venv/bin/dask worker tcp://host:8786
 
 and needs no files of this machine: the pictures travel there and back with the tasks.
 """
@@ -34,7 +32,10 @@ import matplotlib
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from run import LAB, ROOT, run
+from nst.config import LAB, PROJECT, WORKPLACE
+from nst.files import whole_file
+from nst.pictures import check_picture_path, load_image
+from nst.runner import run
 
 ONE_AT_A_TIME = threading.Lock()  # however many threads a Dask worker has
 LARGEST = (240, 180)  # of a picture on the contact sheet, in pixels
@@ -64,7 +65,7 @@ def own_pairs():
         "tomb": "kashi",
         "fluid": "blue_abstract",
     }
-    images = ROOT / "images"
+    images = PROJECT / "images"
     return [
         Pair(f"{content}_{style}", images / f"{content}.jpg", images / f"{style}.jpg")
         for content, style in pairs.items()
@@ -179,13 +180,7 @@ def make_gallery(pairs, output, values, client=None):
 
     Raises OSError, in one sentence.
     """
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=output).close()
-    except OSError as error:
-        raise OSError(
-            f"nothing can be written to {output} ({error.strerror}): choose another --output"
-        ) from None
+    check_picture_path(output / "gallery.jpg")
     rows = {}
     todo = _todo(pairs, output, rows)
     if client:
@@ -195,7 +190,8 @@ def make_gallery(pairs, output, values, client=None):
     for pair, result in painted:
         try:
             jpeg, seconds = result()
-            _write_whole(output / f"{pair.name}.jpg", jpeg)
+            with whole_file(output / f"{pair.name}.jpg") as file:
+                file.write_bytes(jpeg)
             row = Row(pair.name, "made", round(seconds), "")
         except Exception as error:  # whatever it is, the other pairs are still to be made
             row = Row(pair.name, "failed", "", str(error).partition("\n")[0])
@@ -256,7 +252,7 @@ def _paint_on_cluster(todo, values, client):
     from distributed import as_completed, get_worker
 
     def paint_there(*pictures):  # inside, so that it travels whole: the scheduler has no project
-        from gallery import paint
+        from nst.gallery import paint
 
         return paint(*pictures, values, get_worker().local_directory)  # Dask cleans up there
 
@@ -285,16 +281,8 @@ def _result(future):
     except ModuleNotFoundError as error:
         raise RuntimeError(
             f"a worker does not find the project ({error}): "
-            "start it in the project's folder with PYTHONPATH=notebooks"
+            "start it in the project's folder with PYTHONPATH=."
         ) from None
-
-
-def _write_whole(path, data):
-    """Write a file whole or not at all."""
-    with tempfile.TemporaryDirectory(prefix=".gallery-", dir=path.parent) as scratch:
-        temporary = Path(scratch, path.name)
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
 
 
 # --- the contact sheet ---------------------------------------------------------------------------
@@ -317,13 +305,12 @@ def contact_sheet(pairs, output):
             sheet.paste(_tile(path, size), (x + k * TILE[0], y))
     buffer = io.BytesIO()
     sheet.save(buffer, "JPEG", quality=90)
-    _write_whole(output / "gallery.jpg", buffer.getvalue())
+    with whole_file(output / "gallery.jpg") as file:
+        file.write_bytes(buffer.getvalue())
 
 
 def _tile(path, size):
     """Draw a picture, cropped as the lab crops it, in the middle of a tile under its name."""
-    from nst_utils import load_image  # here: it loads TensorFlow, which Dask's workers can spare
-
     tile = Image.new("RGB", TILE, "white")
     title = TILE[1] - LARGEST[1]
     picture = Image.fromarray(load_image(path, height=size[1], width=size[0]))
@@ -337,17 +324,24 @@ def _tile(path, size):
 # --- the command ---------------------------------------------------------------------------------
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main(arguments=None):
+    """Be the command `nst gallery`."""
+    parser = argparse.ArgumentParser(
+        prog="nst gallery",
+        description="Paint a list of pairs of pictures with the lab, and a contact sheet of them.",
+        epilog="example: nst gallery --pairs class.csv --iterations 100",
+    )
     parser.add_argument("--pairs", type=Path, help="CSV file with the columns content and style")
     parser.add_argument("--scheduler", help="address of a Dask scheduler: tcp://host:port")
     parser.add_argument("--iterations", type=int, help="steps of the optimiser")
     parser.add_argument("--precision", help="float32, bfloat16 or auto")
-    parser.add_argument("--output", default="output/gallery", help="folder for the results")
-    args = parser.parse_args()
+    parser.add_argument(
+        "--output", type=Path, default=WORKPLACE / "output" / "gallery", help="for the results"
+    )
+    args = parser.parse_args(arguments)
     values = {"ITERATIONS": args.iterations, "PRECISION": args.precision}
     values = {name: value for name, value in values.items() if value is not None}
-    output = ROOT / args.output
+    output = args.output.absolute()
     try:
         pairs = read_pairs(args.pairs) if args.pairs else own_pairs()
         client = connect(args.scheduler) if args.scheduler else None
@@ -367,7 +361,3 @@ def print_table(rows):
     print(f"\n{'pair':{width}}  result   seconds  why")
     for row in rows:
         print(f"{row.pair:{width}}  {row.result:7}  {row.seconds:>7}  {row.why}")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,63 @@
+"""Files that are written whole or not at all, and folders that one process has for itself."""
+
+import os
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+
+@contextmanager
+def whole_file(path):
+    """Give a temporary path beside `path`; it takes the name only once it is written whole."""
+    with temporary_beside(path) as temporary:
+        yield temporary
+        os.replace(temporary, path)
+
+
+@contextmanager
+def temporary_beside(path):
+    """Give a path in a temporary folder beside `path`; an OSError says what to do."""
+    path = Path(path)
+    make_folder(path.parent)
+    try:
+        with tempfile.TemporaryDirectory(prefix=".", dir=path.parent) as folder:
+            yield Path(folder, path.name)
+    except OSError as error:
+        raise OSError(
+            f"{path} cannot be written ({error.strerror or error}): make room on the disk, or "
+            f"choose another output folder"
+        ) from None
+
+
+def make_folder(path):
+    """Make the folder `path` where it is missing; raise OSError where that fails."""
+    try:
+        os.makedirs(path, exist_ok=True)
+    except OSError as error:
+        raise OSError(
+            f"the folder {path} cannot be made ({error.strerror}): choose another output folder"
+        ) from None
+
+
+@contextmanager
+def claimed(folder):
+    """Have a folder for this process alone while the block runs; the folder is made where missing.
+
+    The lock ends with its process, however that ends, so a dead run blocks nobody.
+
+    Raises RuntimeError where another process has the folder, OSError where it cannot be made.
+    """
+    make_folder(folder)
+    lock = FileLock(Path(folder, ".run.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise RuntimeError(
+            f"{folder} is in use by another run: wait for it, or choose another output folder"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,179 @@
+"""VGG as a graph: a dictionary of layers, frozen."""
+
+import math
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from nst.config import CONFIG
+from nst.gradients import frozen_convolution, round_kernel, use_gram_gradients
+from nst.tf1 import import_tensorflow
+from nst.weights import layer_names, name_weights, read_vgg
+
+tf = import_tensorflow()
+
+# What the lab's training run takes at its peak, beside 0.8 GB; measured from 200×150 to 1600×1200
+# pixels. Style activations that go into the costs as arrays, as in the course, take half as much
+# again, which does not matter at the course's 400×300.
+BYTES_PER_PIXEL = 3000
+
+
+def load_vgg_model(
+    path,
+    height=CONFIG.IMAGE_HEIGHT,
+    width=CONFIG.IMAGE_WIDTH,
+    precision="float32",
+    pooling="average",
+):
+    """Build VGG in the default graph for images of one size, and say which weights it has.
+
+    The network is frozen: no gradient of a weight is ever computed, so an optimiser's
+    `minimize` changes, and pays for, the input alone. Asked again for the same network, in the same
+    graph and session, it returns the one that is there, with which costs may have been written.
+
+    Arguments:
+    path -- weight file, see `read_vgg`
+    height, width -- of the images, in pixels
+    precision -- "float32"; "bfloat16", which computes all convolutions but conv1_1 in that type;
+        or "auto", see `choose_precision`. Pixels and activations are float32 either way.
+    pooling -- "average", better for pictures (Gatys et al., 2015), or "max", as VGG was trained
+
+    Returns:
+    dict of `input`, a tf.Variable of shape (1, height, width, 3) that takes a normalised image,
+    and of a float32 tensor for every layer: the ReLU outputs `conv1_1` … `conv5_4` and the
+    pooled `avgpool1` … `avgpool5`; each block halves height and width, rounding up
+
+    Raises FileNotFoundError or ValueError, in one sentence.
+    """
+    if tf.executing_eagerly():
+        raise RuntimeError(
+            "TensorFlow runs eagerly here, VGG is built as a graph: call tf.disable_v2_behavior() "
+            "right after the imports"
+        )
+    precision = choose_precision(precision)
+    graph = tf.get_default_graph()
+    owner = tf.get_default_session() or graph  # of the weights
+    settings = (str(path), height, width, precision, pooling)
+    owner.vgg_models = built = getattr(owner, "vgg_models", {})
+    if settings not in built:
+        _check_memory(height, width)
+        built[settings] = _build_vgg(*settings)
+        use_gram_gradients(graph)
+    model, description = built[settings]
+    print(description)
+    return model
+
+
+def _build_vgg(path, height, width, precision, pooling):
+    """Build the layers of `load_vgg_model`; return them with the line that describes them."""
+    dtype = tf.as_dtype(precision)
+    pool = {"average": tf.nn.avg_pool2d, "max": tf.nn.max_pool2d}[pooling]
+    depth, weights = read_vgg(path)
+    name = name_weights(path, weights)
+    description = f"VGG-{depth}, {name}, computed in {precision}: {path}"
+    if precision == "bfloat16" and not computes_bfloat16():
+        description += " (this processor only emulates bfloat16: float32 is faster)"
+    model = {"input": _input_variable(height, width)}
+    layer = model["input"]
+    for name in layer_names(depth):
+        if name == "conv1_1":  # bfloat16's 8 bits are too few for pixels; 3 channels cost little
+            layer = tf.cast(frozen_convolution(layer, *weights.pop(name)), dtype)
+        elif name in weights:
+            W, b = weights.pop(name)
+            layer = frozen_convolution(
+                layer, round_kernel(W, dtype), b.astype(dtype.as_numpy_dtype)
+            )
+        else:
+            layer = pool(layer, ksize=2, strides=2, padding="SAME")
+        model[name] = tf.cast(layer, tf.float32)
+    return model, description
+
+
+def _check_memory(height, width):
+    """Refuse a size whose training run would not fit into the memory that is free now."""
+    if tf.config.list_physical_devices("GPU"):
+        return  # it has memory of its own
+    free = psutil.virtual_memory().available
+    need = BYTES_PER_PIXEL * height * width
+    if need > free:
+        shrink = math.sqrt(free / need)
+        raise MemoryError(
+            f"training on {width}×{height} pixels takes {need / 1e9:.0f} GB of memory, "
+            f"{free / 1e9:.0f} GB are free: {math.floor(shrink * width)}×"
+            f"{math.floor(shrink * height)} is the largest size of this shape that fits"
+        )
+
+
+def _input_variable(height, width):
+    """Make the variable that takes an image, with an `assign` that does not grow the graph.
+
+    TensorFlow's own adds an operation and a constant of the image's size with every call.
+    """
+    shape = (1, height, width, CONFIG.COLOR_CHANNELS)
+    variable = tf.Variable(tf.zeros(shape), name="input")
+    latest = {}
+    value = tf.py_func(lambda: latest["image"], [], tf.float32)
+    value.set_shape(shape)
+    assignment = variable.assign(value)
+
+    def assign(image):
+        """Describe the assignment of an array to the input; `sess.run` does it."""
+        if np.shape(image) != shape:
+            raise ValueError(
+                f"the image has shape {np.shape(image)}, the network's input {shape}: load the "
+                "model for the height and width of the image"
+            )
+        sess = tf.get_default_session()
+        if sess is not None and sess.graph is not variable.graph:
+            raise RuntimeError(
+                "this model belongs to an earlier graph: run the cell that loads VGG-19 again, and "
+                "those below it"
+            )
+        latest["image"] = np.array(image, np.float32)
+        return assignment
+
+    variable.assign = assign
+    return variable
+
+
+def choose_precision(precision="auto"):
+    """Choose the type to compute convolutions in.
+
+    Arguments:
+    precision -- "float32", "bfloat16", or "auto": bfloat16 where the hardware computes in it, else
+        float32, since emulating it is slower than float32
+
+    Returns:
+    "float32" or "bfloat16"
+
+    Raises ValueError for any other precision.
+    """
+    if precision in ("float32", "bfloat16"):
+        return precision
+    if precision != "auto":
+        raise ValueError(f"the precision is {precision!r}: choose 'float32', 'bfloat16' or 'auto'")
+    return "bfloat16" if computes_bfloat16() else "float32"
+
+
+def computes_bfloat16():
+    """Tell whether TensorFlow's convolutions run on hardware for bfloat16 here.
+
+    That is an NVIDIA GPU of compute capability 8 or more, or a processor with AVX512-BF16 or AMX,
+    unless TensorFlow is told to leave oneDNN, whose kernels use these instructions, or oneDNN to
+    leave them: the environment variables TF_ENABLE_ONEDNN_OPTS and ONEDNN_MAX_CPU_ISA.
+    """
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        details = tf.config.experimental.get_device_details(gpus[0])
+        return details.get("compute_capability", (0, 0)) >= (8, 0)
+    allowed = os.environ.get("ONEDNN_MAX_CPU_ISA", "ALL").upper()
+    if os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "0" or not re.search(
+        "ALL|DEFAULT|BF16|FP16|AMX|AVX10", allowed
+    ):
+        return False
+    processor = Path("/proc/cpuinfo")  # Linux; elsewhere TensorFlow has no fast bfloat16
+    flags = processor.read_text().split() if processor.exists() else []
+    return "avx512_bf16" in flags or "amx_bf16" in flags

@@ -1,0 +1,288 @@
+"""Pictures in, out and shown.
+
+Images are RGB; "0-255" means as stored, "normalised" means with `CONFIG.MEANS` subtracted.
+"""
+
+import difflib
+import os
+import warnings
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import imageio.v3 as imageio
+import numpy as np
+from PIL import ExifTags, Image, ImageOps, JpegImagePlugin
+
+from nst.config import CONFIG
+from nst.files import temporary_beside, whole_file
+
+PICTURE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
+
+SHORTEST_SIDE = 16  # pixels; VGG's four poolings before conv5 leave one
+
+
+def load_image(path, height=CONFIG.IMAGE_HEIGHT, width=CONFIG.IMAGE_WIDTH):
+    """Read a picture: upright, cropped about its centre and resampled, never stretched.
+
+    Any kind that Pillow reads: an animation gives its first frame, transparency becomes white,
+    16 bits per channel become 8. A 32-bit grey picture states no white, so its values are stretched
+    from black to white.
+
+    Arguments:
+    path -- of the picture
+    height, width -- wanted, in pixels
+
+    Returns:
+    array (height, width, 3), RGB, uint8
+
+    Raises OSError or ValueError.
+    """
+    _check_pixels("height", height)
+    _check_pixels("width", width)
+    with _open_picture(path) as picture:
+        # JPEG decodes at 1/2, 1/4 or 1/8 of its size for a fraction of the memory; twice what is
+        # wanted, either way up, leaves LANCZOS enough to work on
+        picture.draft(None, (2 * max(height, width),) * 2)
+        is_16_bit = picture.mode != "F" and picture.format in ("PNG", "PPM")
+        upright = _turn_upright(picture)
+        if upright.mode.startswith(("I", "F")):  # grey of 16 or 32 bits, which convert would clip
+            grey = ImageOps.fit(upright.convert("F"), (width, height), Image.Resampling.LANCZOS)
+            is_16_bit |= upright.mode.startswith("I;16")
+            return np.repeat(_grey_levels(np.asarray(grey), is_16_bit)[:, :, None], 3, axis=2)
+        mode = "RGBA" if upright.has_transparency_data else "RGB"
+        fitted = ImageOps.fit(upright.convert(mode), (width, height), Image.Resampling.LANCZOS)
+        if mode == "RGBA":
+            fitted = Image.alpha_composite(Image.new("RGBA", fitted.size, "white"), fitted)
+        return np.array(fitted.convert("RGB"))
+
+
+def fit_size(path, longest=CONFIG.IMAGE_WIDTH):
+    """Find the size at which a picture, upright, is `longest` pixels on its longer side.
+
+    Returns:
+    (height, width) in pixels, in the picture's own proportions, but neither below 16, so that
+    VGG's last block has one pixel to look at; `load_image` crops a thinner strip to that
+
+    Raises OSError or ValueError.
+    """
+    _check_pixels("longest", longest, least=SHORTEST_SIDE)
+    with _open_picture(path) as picture:
+        if picture.format in ("PNG", "TIFF"):  # the header alone does not tell which way is up
+            picture.load()
+        width, height = picture.size
+        if picture.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8):  # lies on its side
+            width, height = height, width
+    scale = longest / max(height, width)
+    return tuple(max(SHORTEST_SIDE, round(side * scale)) for side in (height, width))
+
+
+def _check_pixels(name, value, least=1):
+    if not isinstance(value, (int, np.integer)) or value < least:
+        raise ValueError(f"the {name} is {value!r}: give a whole number of pixels from {least} up")
+
+
+@contextmanager
+def _open_picture(path):
+    """Open a picture with Pillow; whatever fails before the block ends becomes one sentence."""
+    if os.path.isdir(path):
+        raise IsADirectoryError(f"{path} is a folder, not a picture: name a picture in it")
+    picture = None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd EXIF and the like: no help to a reader
+            with _open_any_size(path) as picture:
+                yield picture
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{os.path.abspath(path)} is not there: {_advice(path)}") from None
+    except Image.DecompressionBombError:
+        raise ValueError(
+            f"{path} has more than {2 * Image.MAX_IMAGE_PIXELS / 1e6:.0f} megapixels, too many for "
+            f"any format but JPEG: save it smaller or as JPEG"
+        ) from None
+    except Exception as error:  # Pillow raises a dozen kinds for a damaged file
+        if getattr(error, "strerror", None):
+            raise OSError(
+                f"{path} cannot be opened ({error.strerror}): check its name and your right to "
+                f"read it"
+            ) from None
+        if picture:
+            raise ValueError(
+                f"{path} is a {picture.format} picture that is damaged or cut off "
+                f"({error or type(error).__name__}): copy it again, or save it anew as JPEG or PNG"
+            ) from None
+        with open(path, "rb") as file:
+            start = file.read(20)
+        raise ValueError(
+            f"{path} is no picture that can be read (it starts with {start!r} and has "
+            f"{os.path.getsize(path):,} bytes): save it as JPEG or PNG and try again"
+        ) from None
+
+
+def _open_any_size(path):
+    """Open a picture, a JPEG even beyond Pillow's limit: its draft mode needs little memory."""
+    try:
+        return Image.open(path)
+    except Image.DecompressionBombError:
+        with suppress(SyntaxError):  # no JPEG
+            return JpegImagePlugin.JpegImageFile(path)
+        raise
+
+
+def _advice(path):
+    """Say what to do about a picture that is not there: name the one that may be meant."""
+    folder, name = os.path.split(path)
+    try:
+        names = {other.casefold(): other for other in os.listdir(folder or ".")}
+    except OSError:
+        return f"check the folder {folder}"
+    near = difflib.get_close_matches(name.casefold(), names, n=1)
+    if near:
+        return f"did you mean {os.path.join(folder, names[near[0]])}?"
+    return "check the name of the picture"
+
+
+def _turn_upright(picture):
+    """Turn and mirror a picture as its EXIF orientation asks."""
+    picture.load()
+    picture.getexif()  # which Pillow keeps,
+    picture.info.pop("exif", None)  # so that it need not write it back: it fails for odd EXIF
+    return ImageOps.exif_transpose(picture)
+
+
+def _grey_levels(grey, is_16_bit):
+    """Scale grey of 16 bits (0-65535), or of 32 (darkest to lightest), to 0-255, uint8."""
+    if not np.isfinite(grey).all():
+        raise ValueError("NaN or infinity among its values")
+    low, high = (0.0, 65535.0) if is_16_bit else (float(grey.min()), float(grey.max()))
+    levels = (grey - low) * (255 / (high - low or 1))
+    return np.clip(np.rint(levels), 0, 255).astype(np.uint8)
+
+
+def reshape_and_normalize_image(image, height=CONFIG.IMAGE_HEIGHT, width=CONFIG.IMAGE_WIDTH):
+    """Turn a picture into VGG's input: (height, width, 3), 0-255 -> (1, height, width, 3), float32.
+
+    Raises ValueError, in one sentence, where the picture has another size than the graph, or values
+    that are no numbers from 0 to 255.
+    """
+    image = np.asarray(image)
+    if image.shape != (height, width, CONFIG.COLOR_CHANNELS):
+        raise ValueError(
+            f"the picture has shape {image.shape}, the graph takes ({height}, {width}, 3): "
+            f"read it with load_image(path, {height}, {width})"
+        )
+    if image.dtype.kind not in "uif":
+        raise ValueError(
+            f"the picture holds {image.dtype}, not numbers from 0 to 255: read it with load_image"
+        )
+    low, high = image.min(), image.max()
+    if not (low >= 0 and high <= 255):  # NaN is neither
+        raise ValueError(
+            f"the picture's values reach from {low:g} to {high:g}, not from 0 to 255: normalise a "
+            f"picture once, as load_image reads it"
+        )
+    if image.dtype.kind == "f" and 0 < high <= 1:
+        raise ValueError(
+            f"the picture's values end at {high:g}, so white is 1, not 255: multiply them by 255"
+        )
+    return (image[None] - CONFIG.MEANS).astype(np.float32)
+
+
+def generate_noise_image(content_image, noise_ratio=CONFIG.NOISE_RATIO):
+    """Mix uniform noise (-20 to 20, from NumPy's global generator) into a normalised image.
+
+    Arguments:
+    content_image -- array (1, height, width, 3)
+    noise_ratio -- share of the noise, 0-1
+    """
+    # one draw of float64, then cast: the order of the course's published run
+    noise = np.random.uniform(-20, 20, np.shape(content_image)).astype(np.float32)
+    return noise * noise_ratio + content_image * (1 - noise_ratio)
+
+
+def to_pixels(image):
+    """Undo the normalisation: (1, height, width, 3) -> (height, width, 3), 0-255, uint8.
+
+    Raises ValueError, in one sentence, for an array that is no normalised image.
+    """
+    image = np.asarray(image)
+    has_shape = image.ndim == 4 and image.shape[0] == 1 and image.shape[3] == 3 and image.size
+    if not has_shape or image.dtype.kind != "f":
+        raise ValueError(
+            f"the image is {image.dtype} of shape {image.shape}, a normalised one is float of "
+            f"shape (1, height, width, 3): make it with reshape_and_normalize_image"
+        )
+    if not np.isfinite(image).all():
+        raise ValueError(
+            f"the image holds NaN or infinity in {np.sum(~np.isfinite(image)):,} of {image.size:,} "
+            f"values, since the training diverged: lower the learning rate"
+        )
+    return np.clip(np.rint(image[0] + CONFIG.MEANS[0]), 0, 255).astype(np.uint8)
+
+
+def save_image(path, image):
+    """Write a normalised image (1, height, width, 3) in the format of the path's extension.
+
+    The file is written whole or not at all. Raises OSError or ValueError.
+    """
+    pixels = to_pixels(image)
+    check_picture_path(path)
+    _write_picture(path, pixels)
+
+
+def check_picture_path(path):
+    """Make sure, before hours of work, that `save_image(path, ...)` will work; make the folder.
+
+    Raises OSError or ValueError.
+    """
+    extension = Path(path).suffix
+    if extension.lower() not in PICTURE_EXTENSIONS:
+        raise ValueError(
+            f"{path} has {f'the unknown extension {extension}' if extension else 'no extension'}: "
+            f"let the picture's name end in one of {' '.join(PICTURE_EXTENSIONS)}"
+        )
+    if os.path.isdir(path):
+        raise IsADirectoryError(f"{path} is a folder, not a picture: choose another name")
+    with temporary_beside(path):
+        pass
+
+
+def save_animation(path, pictures, seconds=0.4):
+    """Write pictures (each (height, width, 3), uint8) as a GIF that repeats for ever."""
+    _write_picture(path, list(pictures), duration=1000 * seconds, loop=0)
+
+
+def _write_picture(path, pixels, **options):
+    """Encode in memory, then write: on a full disk Pillow's own writing can lose bytes silently."""
+    try:
+        data = imageio.imwrite(
+            "<bytes>", pixels, extension=Path(path).suffix.lower(), plugin="pillow", **options
+        )
+    except (OSError, OverflowError, ValueError) as error:  # beyond the format's longest side
+        raise ValueError(
+            f"{path} cannot hold pixels of shape {np.shape(pixels)} ({error}): save them as PNG"
+        ) from None
+    with whole_file(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def show_pictures(pictures, columns=None, width=4.0):
+    """Show pictures side by side, each under its title.
+
+    Arguments:
+    pictures -- dict from title to (height, width, 3), 0-255, or to a normalised image
+    columns -- pictures a row, default all
+    width -- of one picture, in inches
+    """
+    import matplotlib.pyplot as plt  # here: 0.5 s that a run without figures need not wait for
+
+    columns = columns or len(pictures)
+    rows = -(-len(pictures) // columns)
+    height = 0.25 + width * max(np.shape(p)[-3] / np.shape(p)[-2] for p in pictures.values())
+    _, axes = plt.subplots(rows, columns, figsize=(columns * width, rows * height), squeeze=False)
+    for ax in axes.flat:
+        ax.axis("off")
+    for ax, (title, picture) in zip(axes.flat, pictures.items(), strict=False):
+        ax.imshow(to_pixels(picture) if np.ndim(picture) == 4 else picture)
+        ax.set_title(title)
+    plt.tight_layout()
+    plt.show()

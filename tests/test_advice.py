@@ -1,0 +1,190 @@
+"""How a notebook begins, and what it says where its cells are run out of their order."""
+
+import re
+
+import matplotlib.pyplot as plt
+import nbformat
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+from IPython.core.interactiveshell import InteractiveShell
+
+import nst_utils
+from conftest import ROOT
+from nst import advice
+from nst.config import LAB
+from nst.network import load_vgg_model
+from nst.training import Run, close_session, estimate
+
+pytestmark = pytest.mark.numbers
+HEIGHT, WIDTH = 24, 32
+
+
+def test_an_open_session_is_closed_before_a_new_one_is_made():
+    for _ in range(2):  # the lab's session cell, run twice
+        close_session()
+        tf.reset_default_graph()
+        sess = tf.InteractiveSession()
+    assert tf.get_default_session() is sess
+    close_session()
+    assert tf.get_default_session() is None
+
+
+@pytest.fixture
+def lab_cells(shell, fake_weights, tmp_path, monkeypatch, capsys):
+    """Run cells of the lab, by id, in one shell; stop at an error and return the last line said."""
+    monkeypatch.setattr(plt, "show", lambda: plt.close("all"))
+    monkeypatch.chdir(ROOT / "notebooks")
+    sources = {c.id: c.source for c in nbformat.read(LAB, 4).cells if c.cell_type == "code"}
+    values = {"OUTPUT_DIR": str(tmp_path), "VGG_MODEL": str(fake_weights), "ITERATIONS": 2}
+
+    def run(ids):
+        capsys.readouterr()
+        for cell in ids:
+            if not shell.run_cell(sources[cell], store_history=True).success:
+                return capsys.readouterr().out.splitlines()[-1]
+            if cell == "parameters":
+                shell.push(values | {"SIZE": 48})
+        return None
+
+    run.ids = list(sources)[: list(sources).index("run") + 1]
+    yield run
+    close_session()
+
+
+def test_a_cell_that_is_run_again_changes_no_number(lab_cells, tmp_path):
+    assert lab_cells(lab_cells.ids) is None
+    before = np.loadtxt(tmp_path / "costs.csv", delimiter=",", skiprows=1)
+    for cell in lab_cells.ids[lab_cells.ids.index("images") :]:
+        assert lab_cells([cell, "run"]) is None, cell
+        after = np.loadtxt(tmp_path / "costs.csv", delimiter=",", skiprows=1)
+        np.testing.assert_allclose(after, before, rtol=1e-4, err_msg=cell)
+
+
+@pytest.mark.parametrize("left_out", ["vgg", "content-run", "style-run", "total-run", "optimizer"])
+def test_a_second_run_that_leaves_out_a_cell_names_one(lab_cells, left_out):
+    assert lab_cells(lab_cells.ids) is None
+    second = lab_cells.ids[lab_cells.ids.index("session") :]
+    second.remove(left_out)
+    assert re.search(r": run (first )?the cells? (of|that|from) ", lab_cells(second))
+
+
+def test_a_model_of_an_earlier_graph_gets_one_sentence(fake_weights):
+    with tf.Graph().as_default(), tf.Session():
+        model = load_vgg_model(fake_weights, HEIGHT, WIDTH)
+    with (
+        tf.Graph().as_default(),
+        tf.Session(),
+        pytest.raises(RuntimeError, match=r"^this model belongs to an earlier graph: run the cell"),
+    ):
+        model["input"].assign(np.zeros((1, HEIGHT, WIDTH, 3)))
+
+
+def test_an_optimiser_of_an_earlier_graph_gets_one_sentence(tmp_path):
+    with tf.Graph().as_default():
+        train_step = tf.no_op()
+    with tf.Graph().as_default(), tf.Session() as sess:
+        tf.Variable(0.0)
+        with (
+            pytest.raises(RuntimeError, match=r"^the costs or the optimiser belong to an earlier"),
+            Run(sess, train_step, [], 1, tmp_path),
+        ):
+            sess.run(train_step)
+        with pytest.raises(ValueError, match=r"^train_step is None or of an earlier graph: run"):
+            estimate(sess, train_step, 10)
+
+
+@pytest.fixture
+def shell():
+    yield InteractiveShell.instance()
+    InteractiveShell.clear_instance()
+
+
+def said_of(shell, notebook, source, capsys):
+    """Run a cell that misses a name; return the line behind the traceback."""
+    advice.explain_out_of_order(notebook)
+    shell.run_cell(source, store_history=True)
+    return capsys.readouterr().out.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("cell", "there", "missing", "heading", "start"),
+    [
+        ("images", "", "reshape_and_normalize_image", "Art Generation with", "import os"),
+        ("check-gram", "", "tf", "Art Generation with Neural Style Transfer", "import os"),
+        ("check-gram", "tf", "gram_matrix", "3.2.1 - Gram matrix", "def gram_matrix(A):"),
+        ("content-run", "", "sess", "4 - Solving the optimis", "close_session()"),
+        ("total-run", "total_cost", "J_content", "4 - Solving the optimis", "sess.run(model["),
+        ("optimizer", "tf", "J", "4 - Solving the optimis", "J = total_cost(J_content, J_style"),
+        ("result", "show_pictures", "content_picture", "1 - Problem", "HEIGHT, WIDTH ="),
+    ],
+)
+def test_a_missing_name_gets_the_cell_to_run_first(
+    shell, capsys, cell, there, missing, heading, start
+):
+    sources = {cell.id: cell.source for cell in nbformat.read(LAB, as_version=4).cells}
+    known = vars(nst_utils) | {"tf": tf, "total_cost": lambda *costs, **weights: 0}
+    shell.push({name: known[name] for name in there.split()})
+    said = said_of(shell, LAB, sources[cell], capsys)
+    before = f"name '{missing}' is not defined: run first the cell of “{heading}"
+    assert said.startswith(before), said
+    assert f"” that begins with “{start}" in said
+
+
+def test_of_two_cells_that_make_a_name_the_nearest_above_is_named(
+    shell, tmp_path, capsys, monkeypatch
+):
+    cells = ["%time", "# 1\na = 1", "print(a)", "a = 2", "print( a )"]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    nbformat.write(notebook, tmp_path / "two.ipynb")
+    assert said_of(shell, tmp_path / "two.ipynb", cells[2], capsys).endswith("with “a = 1”")
+    assert said_of(shell, tmp_path / "two.ipynb", cells[4], capsys).endswith("with “a = 2”")
+    assert said_of(shell, tmp_path / "two.ipynb", "# new\na", capsys).endswith("with “a = 2”")
+    # JupyterLab says which cell it is, even where that is not the one on disk any more
+    request = {"metadata": {"cellId": notebook.cells[3].id}}
+    monkeypatch.setattr(shell, "get_parent", lambda: request, raising=False)
+    assert said_of(shell, tmp_path / "two.ipynb", "a + 1", capsys).endswith("with “a = 1”")
+
+
+def test_a_variable_of_a_comprehension_is_no_global():
+    assert not advice._makes("b = {i: 1 for i in a} and [i for i in a]", "i")
+
+
+def test_a_missing_name_that_no_cell_makes_is_taken_for_a_slip(shell, capsys, monkeypatch):
+    monkeypatch.setattr(shell, "get_parent", lambda: {"metadata": {"cellId": "run"}}, raising=False)
+    said = said_of(shell, LAB, "print(modle)", capsys)
+    assert said == (
+        "name 'modle' is not defined: no cell above this one makes modle, check how it is spelt"
+    )
+
+
+def test_a_missing_name_in_a_notebook_that_was_renamed(shell, tmp_path, capsys):
+    said = said_of(shell, tmp_path / "gone.ipynb", "print(model)", capsys)
+    assert said.endswith("not defined: run the cells above this one first, in their order")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "sess = tf.Session(); sess.close(); sess.run(tf.no_op())",
+        "with tf.Graph().as_default(): a = tf.zeros(())\n"
+        "with tf.Graph().as_default(): a + tf.ones(())",
+        "with tf.Graph().as_default(): tf.train.AdamOptimizer(2.0).minimize(tf.zeros(()))",
+        "with tf.Graph().as_default(): a = tf.no_op()\n"
+        "with tf.Graph().as_default(): b = tf.no_op(); tf.Session().run(a)",
+        "with tf.Graph().as_default(): a = tf.zeros(())\n"
+        "with tf.Graph().as_default(): a.eval(session=tf.Session())",
+        "with tf.Graph().as_default() as graph: graph.finalize(); tf.zeros(())",
+    ],
+)
+def test_mixed_up_graphs_get_the_cell_to_run_first(shell, capsys, source):
+    shell.push({"tf": tf})
+    said = said_of(shell, LAB, source, capsys)
+    assert said.startswith(
+        "This belongs to an earlier graph or session: run first the cell of “4 - Solving the"
+    )
+    assert said.endswith("begins with “close_session()”; then those below it")
+
+
+def test_other_errors_get_no_advice(shell, capsys):
+    assert said_of(shell, LAB, "raise ValueError('odd')", capsys).endswith(": odd")
