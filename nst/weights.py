@@ -114,7 +114,7 @@ def _verify(path, source):
     if source == "pypi":
         with open(path, "rb") as file:
             written = re.search(rb"CRC-32 (\w{8})", file.read(_HEADER_BYTES))
-            original, damaged = None, written and written[1] != _crc(file.read())
+            original, damaged = None, written and written[1] != _crc_of_rest(file)
     else:
         from pooch import file_hash  # here: the usual file does without
 
@@ -125,8 +125,11 @@ def _verify(path, source):
     return original
 
 
-def _crc(data):
-    return b"%08x" % zlib.crc32(data)
+def _crc_of_rest(file):
+    crc = 0
+    while chunk := file.read(1 << 20):
+        crc = zlib.crc32(chunk, crc)
+    return b"%08x" % crc
 
 
 def _read_convolutions(path):
@@ -209,7 +212,7 @@ def write_mat(path, weights, note, meta):
     with open(path, "w+b") as file:
         scipy.io.savemat(file, {"layers": cells, "meta": meta})
         file.seek(_HEADER_BYTES)
-        header = f"{_HEADER}{note}, CRC-32 ".encode() + _crc(file.read())
+        header = f"{_HEADER}{note}, CRC-32 ".encode() + _crc_of_rest(file)
         file.seek(0)  # instead of SciPy's date
         file.write(header.ljust(_HEADER_BYTES))
 
