@@ -46,7 +46,7 @@ def load_vgg_model(
     and of a float32 tensor for every layer: the ReLU outputs `conv1_1` … `conv5_4` and the
     pooled `avgpool1` … `avgpool5`; each block halves height and width, rounding up
 
-    Raises FileNotFoundError or ValueError, in one sentence.
+    Raises FileNotFoundError or ValueError, and MemoryError where training would not fit.
     """
     if tf.executing_eagerly():
         raise RuntimeError(
