@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nst.network import computes_bfloat16
+from nst.processor import computes_bfloat16
 from tests.benchmark.worker import Worker, export_problem
 
 STEPS = 7  # of each variant, counted, after 2 that are not
