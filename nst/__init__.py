@@ -18,6 +18,7 @@ weights      the weight file: read, write, name
 pictures     pictures in, out and shown
 files        whole or not at all; one process a folder
 tf1          TensorFlow 1's meaning; quiet imports
+processor    what the processor has, and the kernels that are fast on it
 config       CONFIG, and where things are
 """
 
