@@ -2,8 +2,11 @@
 
 __main__     the command: python -m nst run | gallery | grade | weights | kernel | exercises
 gallery      many pairs, here or on a Dask cluster
-grading      grade notebooks; examining: what runs in a process of the submission's own
+sheets       a contact sheet of them
+grading      grade notebooks
+examining    what of a submission runs, in a process of its own
 exercises    make the edition with blanks
+submissions  submissions as data: find them, read them
 runner       run a notebook from a terminal
 training     a run to watch, stop and continue
 advice       begin a notebook; cells out of order: which to run first
@@ -15,6 +18,7 @@ weights      the weight file: read, write, name
 pictures     pictures in, out and shown
 files        whole or not at all; one process a folder
 tf1          TensorFlow 1's meaning; quiet imports
+processor    what the processor has, and the kernels that are fast on it
 config       CONFIG, and where things are
 """
 

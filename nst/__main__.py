@@ -18,12 +18,14 @@ def main():
     name, arguments = (sys.argv[1] if sys.argv[1:] else "--help"), sys.argv[2:]
     if name in COMMANDS:
         return importlib.import_module(COMMANDS[name][0]).main(arguments)
+    if name not in ("-h", "--help"):
+        names = ", ".join(COMMANDS)
+        print(f"nst: there is no command {name}: choose one of {names}", file=sys.stderr)
+        sys.exit(2)
     print("usage: nst COMMAND …\n")
     for command, (_, what) in COMMANDS.items():
         print(f"  nst {command:10} {what}")
     print("\nnst COMMAND --help says more; example: nst run --content photo.jpg")
-    if name not in ("-h", "--help"):
-        sys.exit(f"\nnst: {name} is none of its commands: choose one of the list")
 
 
 if __name__ == "__main__":

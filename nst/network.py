@@ -14,7 +14,7 @@ from nst.gradients import (
 )
 from nst.processor import choose_kernels, computes_bfloat16
 from nst.tf1 import import_tensorflow
-from nst.weights import layer_names, name_weights, read_vgg
+from nst.weights import layer_names, read_named_vgg
 
 tf = import_tensorflow()
 
@@ -77,8 +77,7 @@ def _build_vgg(path, height, width, precision, pooling):
     dtype = tf.as_dtype(precision)
     pool = {"average": tf.nn.avg_pool2d, "max": tf.nn.max_pool2d}[pooling]
     way = choose_kernels(precision)
-    depth, weights = read_vgg(path)
-    name = name_weights(path, weights)
+    depth, weights, name = read_named_vgg(path)
     description = f"VGG-{depth}, {name}, computed in {precision}: {path}"
     if precision == "bfloat16" and not computes_bfloat16():
         description += " (this processor only emulates bfloat16: float32 is faster)"

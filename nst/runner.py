@@ -20,7 +20,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbclient.util import ensure_async
 
-from nst.config import IN_CHECKOUT, LAB, PROJECT, WORKPLACE
+from nst.config import CONFIG, IN_CHECKOUT, LAB, PROJECT, WORKPLACE
 from nst.notebook import PROGRESS_ID
 
 STOPPED = "Stopped after iteration"
@@ -78,9 +78,20 @@ class TerminalClient(NotebookClient):
         return super().process_message(msg, cell, cell_index)
 
 
+def _tagged(notebook):
+    return [i for i, c in enumerate(notebook.cells) if "parameters" in c.metadata.get("tags", [])]
+
+
+def installed_values(notebook, output_dir):
+    """Return what a notebook must be told where nst is installed: it has no folder to itself."""
+    if IN_CHECKOUT or not _tagged(notebook):
+        return {}
+    return {"VGG_MODEL": CONFIG.VGG_MODEL, "OUTPUT_DIR": str(output_dir)}
+
+
 def set_parameters(notebook, values):
     """Insert a cell that sets `values` (name to value) behind the cell tagged `parameters`."""
-    tagged = [i for i, c in enumerate(notebook.cells) if "parameters" in c.metadata.get("tags", [])]
+    tagged = _tagged(notebook)
     if not tagged:
         raise ValueError("the notebook has no cell with the tag `parameters` to set values in")
     source = "\n".join(f"{name} = {value!r}" for name, value in values.items())
@@ -100,6 +111,7 @@ def run(path, output_dir, values):
     A course notebook of 2018 gets TensorFlow 1, and what it prints is printed here too.
     """
     notebook = nbformat.read(path, as_version=4)
+    values = installed_values(notebook, output_dir) | values
     if values:
         set_parameters(notebook, values)
     client = TerminalClient(
@@ -163,7 +175,7 @@ def main(arguments=None):
         "PRECISION": args.precision,
         "RESUME": args.resume,
         "VGG_MODEL": from_project(args.weights),
-        "OUTPUT_DIR": from_project(output_dir) if args.output or not IN_CHECKOUT else None,
+        "OUTPUT_DIR": from_project(output_dir) if args.output else None,
     }
     start, begun, stopped = time.monotonic(), time.time(), False
     try:

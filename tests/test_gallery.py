@@ -9,7 +9,7 @@ import pytest
 from distributed import LocalCluster
 from PIL import Image
 
-from nst import gallery
+from nst import gallery, sheets
 from nst.gallery import Pair
 
 SIZE = (48, 36)
@@ -227,7 +227,7 @@ def test_the_contact_sheet_shows_content_style_and_result_in_a_row(tmp_path):
     pairs = [Pair("one", red, green), Pair("failed", red, red), Pair("two", green, red)]
     gallery.contact_sheet(pairs, tmp_path)
 
-    width, height = gallery.TILE
+    width, height = sheets.TILE
     with Image.open(tmp_path / "gallery.jpg") as sheet:
         assert sheet.size == (3 * width, 2 * height)
         colours = [
@@ -237,7 +237,7 @@ def test_the_contact_sheet_shows_content_style_and_result_in_a_row(tmp_path):
         ]
         pixels = np.asarray(sheet)
     assert np.sum(pixels[height // 2, :width, 1] < 128) == 120  # a portrait keeps its shape
-    title = pixels[: height - gallery.LARGEST[1]]
+    title = pixels[: height - sheets.LARGEST[1]]
     assert (title.min(), title.max()) == (0, 255)
     red, green, blue = [1, 0, 0], [0, 1, 0], [0, 0, 1]
     assert colours == [red, green, blue, green, red, red]
