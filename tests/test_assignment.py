@@ -39,7 +39,7 @@ SECTIONS = [
     ),
     ("3.1 - Computing the content cost", "content_image = load_image( | show_pictures("),
     (
-        "3.1.1 - Matching the content of $C$",
+        "3.1.1 - Matching the content of C",
         "Shallower versus deeper | Choose a middle layer | conv4_2 | Forward propagate $C$ |"
         "a^{[l](C)} | Forward propagate $G$ | a^{(G)} | \\tag{1} | $n_H$ | $n_W$ | $n_C$ |"
         "unroll | does not need | unroll.png | Exercise |"
@@ -153,7 +153,7 @@ SECTIONS = [
         'print("content cost = " + str(Jc)) | print("style cost = " + str(Js)) |'
         'str(i) + ".png" | "generated_image.jpg" | return generated_image |'
         "How long | louvre_small.jpg | monet.jpg |"
-        "5.05035e09, 7877.67, 1.26257e08 | 4.906e09, 7872.85, 1.22641e08 |"
+        "5.05035e09, 7877.67, 1.26257e08 | 4.9057e09, 7872.85, 1.22641e08 |"
         "1.02393e10, 12293.4, 2.55979e08 | After 20 iterations |"
         "model_nn(sess, generated_image, ITERATIONS)",
     ),
@@ -188,7 +188,7 @@ COUNTS = {
 }
 
 POINTS = {  # to remember, by the heading that they stand under
-    "3.1.1 - Matching the content of $C$": 2,
+    "3.1.1 - Matching the content of C": 2,
     "3.2.3 - Style weights": 4,
     "3.3 - The total cost": 2,
     "6 - Conclusion": 5,
