@@ -92,8 +92,13 @@ def installed_values(notebook, output_dir):
 def set_parameters(notebook, values):
     """Insert a cell that sets `values` (name to value) behind the cell tagged `parameters`."""
     tagged = _tagged(notebook)
+    if not tagged and set(values) <= {"OUTPUT_DIR"}:
+        return  # a notebook of anyone's: only its executed copy goes there
     if not tagged:
-        raise ValueError("the notebook has no cell with the tag `parameters` to set values in")
+        raise ValueError(
+            f"the notebook has no cell with the tag `parameters`, in which {', '.join(values)} "
+            "could be set: give that tag to the cell with its settings"
+        )
     source = "\n".join(f"{name} = {value!r}" for name, value in values.items())
     cell = nbformat.v4.new_code_cell(source, metadata={"tags": ["injected-parameters"]})
     notebook.cells.insert(tagged[0] + 1, cell)
