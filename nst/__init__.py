@@ -5,6 +5,7 @@ gallery      many pairs, here or on a Dask cluster
 grading      grade notebooks; examining: what runs in a process of the submission's own
 exercises    make the edition with blanks
 runner       run a notebook from a terminal
+terminal     what is shown of it there, and how Ctrl-C stops it
 training     a run to watch, stop and continue
 advice       begin a notebook; cells out of order: which to run first
 notebook     notebooks as data: their cells, their functions
@@ -18,6 +19,9 @@ tf1          TensorFlow 1's meaning; quiet imports
 config       CONFIG, and where things are
 """
 
-from nst.tf1 import load_ipython_extension
 
-__all__ = ["load_ipython_extension"]
+def load_ipython_extension(ipython):
+    """Turn the kernel of `ipython` into one of 2018: what `%load_ext nst` calls."""
+    from nst.tf1 import load_ipython_extension as load  # here: `python -m nst` starts at once
+
+    load(ipython)

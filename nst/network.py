@@ -8,17 +8,12 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from nst.config import CONFIG
+from nst.config import BYTES_PER_PIXEL, CONFIG
 from nst.gradients import frozen_convolution, round_kernel, use_gram_gradients
 from nst.tf1 import import_tensorflow
 from nst.weights import layer_names, name_weights, read_vgg
 
 tf = import_tensorflow()
-
-# What the lab's training run takes at its peak, beside 0.8 GB; measured from 200×150 to 1600×1200
-# pixels. Style activations that go into the costs as arrays, as in the course, take half as much
-# again, which does not matter at the course's 400×300.
-BYTES_PER_PIXEL = 3000
 
 
 def load_vgg_model(
@@ -59,7 +54,7 @@ def load_vgg_model(
     settings = (str(path), height, width, precision, pooling)
     owner.vgg_models = built = getattr(owner, "vgg_models", {})
     if settings not in built:
-        _check_memory(height, width)
+        check_memory(height, width)
         built[settings] = _build_vgg(*settings)
         use_gram_gradients(graph)
     model, description = built[settings]
@@ -92,7 +87,7 @@ def _build_vgg(path, height, width, precision, pooling):
     return model, description
 
 
-def _check_memory(height, width):
+def check_memory(height, width):
     """Refuse a size whose training run would not fit into the memory that is free now."""
     if tf.config.list_physical_devices("GPU"):
         return  # it has memory of its own
