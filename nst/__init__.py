@@ -14,6 +14,7 @@ gradients    frozen weights, Gram matrices: what makes a step cheap
 fetching     get the weight file
 weights      the weight file: read, write, name
 pictures     pictures in, out and shown
+formats      picture files of every format, opened; or one sentence
 files        whole or not at all; one process a folder
 tf1          TensorFlow 1's meaning; quiet imports
 config       CONFIG, and where things are

@@ -250,7 +250,7 @@ def main(arguments=None):
         _check(args)
         run(args.notebook, output_dir, {k: v for k, v in values.items() if v is not None})
     except CellExecutionError as error:
-        sys.exit(f"\n{error.ename}: {error.evalue}")
+        sys.exit(f"\n{error.ename}: {error.evalue.partition(chr(10))[0]}")
     except (MemoryError, OSError, ValueError) as error:
         sys.exit(f"\n{error}")
     except KeyboardInterrupt:
@@ -258,10 +258,8 @@ def main(arguments=None):
     except RuntimeError:  # of nbclient: the kernel died, or never came
         again = "choose a smaller size"
         if is_newer(output_dir / "state.npz", begun):
-            again = f"go on from its last report with {command_to_go_on(args)}"
-        sys.exit(
-            f"\nthe notebook's kernel died, for want of memory perhaps: make room, and {again}"
-        )
+            again = f"go on from its last report by {command_to_go_on(args)}"
+        sys.exit(f"\nthe notebook's kernel died, perhaps as memory ran out: make room and {again}")
     _tell(args, output_dir, time.monotonic() - start, begun, stopped)
 
 
