@@ -48,7 +48,7 @@ def _check_folder():
         sys.exit("the folder you are in was deleted: change to another one and try again")
 
 
-def from_environment(arguments):
+def from_environment(arguments, environment=os.environ):
     """Put options in the place of --environment=CONTENT,SIZE: --content=…, --size=….
 
     So values reach Python from make without a shell that would look into them. A variable that is
@@ -60,7 +60,7 @@ def from_environment(arguments):
         if flag != "--environment":
             options.append(argument)
             continue
-        given = {name: os.environ[name] for name in names.split(",") if os.environ.get(name)}
+        given = {name: environment[name] for name in names.split(",") if environment.get(name)}
         notebook += [given.pop("NOTEBOOK")] if "NOTEBOOK" in given else []
         options += [f"--{name.lower()}={value}" for name, value in given.items()]
     return [*options, "--", *notebook] if notebook else options

@@ -154,7 +154,7 @@ class Parser(argparse.ArgumentParser):
     """Refuses an argument in one sentence, without the usage."""
 
     def error(self, message):
-        self.exit(2, f"{self.prog}: {message}: {self.prog} --help says what can be given\n")
+        sys.exit(f"{self.prog}: {message}: {self.prog} --help says what can be given")
 
 
 def whole_number(least):
@@ -195,7 +195,7 @@ def _parser():
         "--size", type=whole_number(SHORTEST_SIDE), help="longest side of the content, in pixels"
     )
     parser.add_argument("--iterations", type=whole_number(1), help="steps of the optimiser")
-    parser.add_argument("--precision", help="float32, bfloat16 or auto")
+    parser.add_argument("--precision", choices=["float32", "bfloat16", "auto"])
     parser.add_argument("--weights", help="weight file, of VGG-19 or VGG-16")
     parser.add_argument(
         "--output", type=own_path, help="folder for everything that is made, default: output"

@@ -1,7 +1,9 @@
 """Notebooks run from a terminal: Ctrl-C at any moment, what is kept, and what goes wrong."""
 
+import os
 import random
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,9 +13,12 @@ import nbformat
 import psutil
 import pytest
 from nbclient.exceptions import CellExecutionError
+from PIL import Image
 
 from conftest import ROOT
 from nst import runner
+from nst.__main__ import from_environment
+from nst.config import BYTES_PER_PIXEL
 from nst.terminal import TerminalClient
 
 CELLS = 5
@@ -310,3 +315,158 @@ def test_a_kernel_that_is_killed_gets_one_sentence(tmp_path, capfd):
     assert "make room and go on from its last report by " in said
     assert said.endswith(f"run --output={tmp_path / 'made'} --resume=1 {path}")
     assert capfd.readouterr() == ("", "")
+
+
+# --- what is refused -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--iterations=0", "argument --iterations: 0 is no whole number from 1 up: nst run --help"),
+        ("--iterations -5", "argument --iterations: -5 is no whole number from 1 up: "),
+        ("--size=15", "argument --size: 15 is no whole number from 16 up: "),
+        ("--size=big", "argument --size: big is no whole number from 16 up: "),
+        ("--size=1000000000", "a picture of 1000000000×750000000 pixels takes 9,000,000,000 GB"),
+        ("--resume=perhaps", "argument --resume: perhaps is neither 1 nor 0: "),
+        ("--precision=float16", "argument --precision: invalid choice: 'float16' (choose from "),
+        ("--contents=x.jpg", "nst run: unrecognized arguments: --contents=x.jpg: nst run --help"),
+        ("--content -x.jpg", "argument --content: expected one argument: nst run --help"),
+        ("--content=-x.jpg", "-x.jpg is not there: check the name of the picture"),
+        ("--content=~/nowhere.jpg", "nowhere.jpg is not there: check the name of the picture"),
+        ("--style=http://a.org/b.jpg", "http://a.org/b.jpg is an address: download the picture"),
+        ("--style=images", "images is a folder, not a picture: name a picture in it"),
+        ("nowhere.ipynb", "nowhere.ipynb cannot be read (No such file or directory): check the no"),
+        ("images", "images cannot be read (Is a directory): check the notebook's name"),
+        ("README.md", "README.md is no Jupyter notebook, or a damaged one: download or save it "),
+    ],
+)
+def test_what_cannot_be_run_gets_one_sentence_at_once(tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(ROOT)
+    said = refused(*arguments.split(), "--output", tmp_path)
+    assert message in said
+    assert "\n" not in said
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", '"cells"', '{"cells": 1}', '{"cells": [1]}', ""])
+def test_what_is_no_notebook_gets_one_sentence(tmp_path, text):
+    path = tmp_path / "some.ipynb"
+    path.write_text(text)
+    assert refused(path, "--output", tmp_path / "made").startswith(
+        f"{path} is no Jupyter notebook, or a damaged one: download or save it again as .ipynb"
+    )
+
+
+def test_a_size_that_would_not_fit_into_memory_is_refused_at_once():
+    size = round(2 * (psutil.virtual_memory().available / BYTES_PER_PIXEL) ** 0.5)
+    assert refused("--size", size).startswith(f"training on {size}×{round(size * 3 / 4)} pixels ta")
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "p.jpg")
+    assert refused("--content", tmp_path / "p.jpg") == (
+        f"{tmp_path / 'p.jpg'} is a pipe or a device, not a picture: name a file"
+    )
+
+
+def test_in_a_folder_that_was_deleted_the_command_says_so(tmp_path):
+    (tmp_path / "gone").mkdir()
+    command = f'cd gone; rmdir ../gone; PYTHONPATH="{ROOT}" exec "{sys.executable}" -m nst run'
+    done = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True)
+    assert done.stderr == (
+        "the folder you are in was deleted: change to another one and try again\n"
+    )
+
+
+def test_an_output_folder_that_is_deleted_meanwhile_is_made_again(tmp_path):
+    path = write_notebook(tmp_path / "some.ipynb", "import os\nos.rmdir('made')\nprint(1)")
+    runner.run(path, tmp_path / "made", {})
+    assert printed(tmp_path / "made" / "some.ipynb") == ["1\n"]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("1", True), ("Yes", True), ("0", False), ("no", False)]
+)
+def test_resume_can_be_said_not_to(text, value):
+    assert runner._parser().parse_args([f"--resume={text}"]).resume is value
+    assert runner._parser().parse_args(["--resume"]).resume is True
+
+
+def test_a_name_may_begin_at_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert runner.from_project("~/photo.jpg") == str(tmp_path / "photo.jpg")
+    args = runner._parser().parse_args(["~/some.ipynb", "--output=~/made"])
+    assert (args.notebook, args.output) == (tmp_path / "some.ipynb", tmp_path / "made")
+
+
+# --- through make --------------------------------------------------------------------------------
+
+
+def make(folder, *arguments):
+    """Run a target of the Makefile in a folder; what it would install is there already."""
+    if not shutil.which("make"):
+        pytest.skip("needs make")
+    ready = ["-o", ".venv/installed", f"NST={shlex.quote(sys.executable)} -m nst"]
+    ready += [] if "weights" in arguments else ["-o", "weights"]
+    environment = {name: value for name, value in os.environ.items() if name != "MAKEFLAGS"}
+    return subprocess.run(
+        ["make", "-f", ROOT / "Makefile", *ready, *arguments],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env=environment | {"PYTHONPATH": str(ROOT)},
+        check=False,
+    )
+
+
+HOSTILE = [
+    '"; touch x; "',
+    "'; touch x; '",
+    "`touch x`",
+    "$(touch x)",
+    "$$(touch x)",
+    "$(shell touch x)",
+    "${shell touch x}",
+    "$(eval $(shell touch x))",
+    "a || touch x",
+    "a; touch x #",
+    "a & touch x & b",
+    "a > x",
+]
+HONEST = ["price $5.jpg", 'the "best".jpg', "it's.jpg", "a folder/two words.jpg", "50% #1.jpg"]
+HONEST += ["naïve & co (1).jpg"]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_make_hands_a_hostile_name_on_and_runs_nothing(tmp_path, name):
+    said = make(tmp_path, "run", f"CONTENT={name}").stderr
+    assert f"{tmp_path / name} is not there: check the " in said
+    said = make(tmp_path, "run", f"NOTEBOOK={name}").stderr
+    assert f"{name} cannot be read (No such file or directory): check the notebook's name" in said
+    said = make(tmp_path, "run", f"SIZE={name}", f"STYLE={name}", f"OUTPUT={name}").stderr
+    assert f"argument --size: {name} is no whole number from 16 up" in said
+    said = make(tmp_path, "gallery", f"PAIRS={name}", f"SCHEDULER={name}").stderr
+    assert f"{name} cannot be read (No such file or directory): name a CSV file of pairs" in said
+    assert make(tmp_path, "weights", f"SOURCE={name}").returncode == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", HONEST)
+def test_make_hands_an_honest_name_on_as_it_is(tmp_path, name):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    Image.new("RGB", (40, 30)).save(tmp_path / name)
+    said = make(tmp_path, "run", f"CONTENT={name}", "STYLE=nowhere.jpg").stderr
+    assert f"{tmp_path / 'nowhere.jpg'} is not there" in said  # so the content was found
+    (tmp_path / name).write_text("{}")
+    said = make(tmp_path, "run", f"NOTEBOOK={name}").stderr
+    assert f"{name} is no Jupyter notebook" in said
+
+
+def test_make_hands_every_value_on():
+    """What `make run` takes stands in the environment under the name that it was given by."""
+    given = dict(CONTENT="c", STYLE="", SIZE="64", RESUME="0", NOTEBOOK="-a b.ipynb")
+    options = from_environment(["--x", "--environment=" + ",".join(given)], given)
+    args = runner._parser().parse_args(options[1:])
+    assert (args.content, args.style, args.size, args.resume) == ("c", None, 64, False)
+    assert str(args.notebook) == "-a b.ipynb"
