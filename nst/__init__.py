@@ -1,7 +1,7 @@
 """What works behind the lab, one craft a file; none knows a file above it.
 
 __main__     the command: python -m nst run | gallery | grade | weights | kernel | exercises
-gallery      many pairs, here or on a Dask cluster
+gallery      many pairs, here or on a Dask cluster; pairs: lists of them
 grading      grade notebooks; examining: what runs in a process of the submission's own
 exercises    make the edition with blanks
 runner       run a notebook from a terminal
