@@ -5,7 +5,7 @@ import math
 import numpy as np
 import psutil
 
-from nst.config import CONFIG
+from nst.config import BYTES_PER_PIXEL, CONFIG
 from nst.gradients import (
     ease_gram_matrices,
     frozen_convolution,
@@ -17,11 +17,6 @@ from nst.tf1 import import_tensorflow
 from nst.weights import layer_names, read_named_vgg
 
 tf = import_tensorflow()
-
-# What the lab's training run takes at its peak, beside 0.8 GB; measured from 200×150 to 1600×1200
-# pixels. Style activations that go into the costs as arrays, as in the course, take half as much
-# again, which does not matter at the course's 400×300.
-BYTES_PER_PIXEL = 3000
 
 
 def load_vgg_model(
@@ -62,7 +57,7 @@ def load_vgg_model(
     settings = (str(path), height, width, precision, pooling)
     owner.vgg_models = built = getattr(owner, "vgg_models", {})
     if settings not in built:
-        _check_memory(height, width)
+        check_memory(height, width)
         if not built and owner is not graph:
             keep_arrays_out_of_graphs(owner)
         built[settings] = _build_vgg(*settings)
@@ -97,7 +92,7 @@ def _build_vgg(path, height, width, precision, pooling):
     return model, description
 
 
-def _check_memory(height, width):
+def check_memory(height, width):
     """Refuse a size whose training run would not fit into the memory that is free now."""
     if tf.config.list_physical_devices("GPU"):
         return  # it has memory of its own

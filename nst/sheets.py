@@ -1,6 +1,7 @@
 """A contact sheet: content, style and result of many pairs, a row for each."""
 
 import io
+import os
 from pathlib import Path
 
 import matplotlib
@@ -17,7 +18,7 @@ ROWS = 50  # pairs below one another; a JPEG's height has a limit
 def contact_sheet(pairs, output):
     """Write output/gallery.jpg: a row of content, style and result for every pair that is made."""
     rows = [(pair.content, pair.style, output / f"{pair.name}.jpg") for pair in pairs]
-    rows = [row for row in rows if all(path.is_file() for path in row)]
+    rows = [row for row in rows if all(map(os.path.isfile, row))]
     if not rows:
         return
     width, height = 3 * TILE[0], TILE[1]

@@ -4,7 +4,6 @@ import gc
 import signal
 import threading
 import time
-import zipfile
 from contextlib import ExitStack
 from pathlib import Path
 from uuid import uuid4
@@ -153,7 +152,7 @@ class Run:
                 self._old_handler = signal.signal(signal.SIGINT, self._stop)
                 stack.callback(signal.signal, signal.SIGINT, self._old_handler)
             self._sess.run = self._watched_run
-            stack.callback(self._sess.__dict__.pop, "run")
+            stack.callback(setattr, self._sess, "run", self._session_run)
             self._stack = stack.pop_all()
         return self
 
@@ -164,7 +163,7 @@ class Run:
                 save_image(self.output_dir / "generated_image.jpg", self.image)
                 print(
                     f"Stopped after iteration {self._iteration}, the picture is kept: "
-                    "to go on from here set RESUME = True (make run RESUME=1)"
+                    "to go on from here set RESUME = True"
                 )
                 return True
             if kind is None and self._iteration >= 0:
@@ -268,10 +267,19 @@ class Run:
     def _save_state(self, iteration):
         """Write the image, Adam's memory, and the costs so far."""
         variables = {v.op.name: v for v in self._variables()}
-        values, costs = self._session_run([variables, self._costs])
+        values, costs = self._session_run(variables), self._know_again()
         history = [(i, *costs) for i, costs in self._history.items()]
         with whole_file(self.output_dir / "state.npz") as file:
             np.savez(file, iteration=iteration, history=history, costs=costs, **values)
+
+    def _know_again(self):
+        """Return the image's three costs, and what 1 of content, 1 of style adds to the total.
+
+        They agree only where pictures, layers and weights do; the total alone would hide alpha.
+        """
+        total, content, style = self._costs
+        weights = [self._session_run(total, {content: c, style: 1 - c}) for c in (1, 0)]
+        return [*self._session_run(self._costs), *weights]
 
     def _variables(self):
         return self._sess.graph.get_collection(tf.GraphKeys.GLOBAL_VARIABLES)
@@ -283,11 +291,12 @@ class Run:
                 state = dict(file)
             first = int(state["iteration"]) + 1
             state["history"] = state["history"].reshape(-1, 4)
+            state["costs"] = state["costs"].reshape(5)
         except FileNotFoundError:
             raise FileNotFoundError(
                 f"{path} is not there, so no run can be continued: set RESUME = False"
             ) from None
-        except (EOFError, KeyError, OSError, ValueError, zipfile.BadZipFile):
+        except Exception:  # zipfile, NumPy and Python's tokenizer raise their own kinds
             raise ValueError(f"{path} is damaged: set RESUME = False") from None
         if first < 1:
             raise ValueError(f"{path} is damaged: set RESUME = False")
@@ -311,8 +320,7 @@ class Run:
             raise ValueError(
                 f"{path} is from a run of another size or optimiser: set RESUME = False"
             ) from None
-        # the image costs what it did only where pictures, weights of the costs and layers agree
-        if not np.allclose(self._session_run(self._costs), self._state["costs"], rtol=0.02):
+        if not np.allclose(self._know_again(), self._state["costs"], rtol=0.02):
             raise ValueError(
                 f"{path} is from a run with other pictures or settings: name the same again, or "
                 "set RESUME = False"
