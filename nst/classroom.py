@@ -5,7 +5,9 @@ paints in ../output/: JupyterLab shows nothing that lies outside its root.
 """
 
 import argparse
+import os
 import sys
+from pathlib import Path
 
 from nst.config import IN_CHECKOUT, LAB, PROJECT
 from nst.exercises import EXERCISES
@@ -13,7 +15,8 @@ from nst.exercises import EXERCISES
 SETTINGS = (
     f"--ServerApp.root_dir={PROJECT}",
     "--allow-root",  # in a container everybody is root; for others it changes nothing
-    # nobody on the network is asked, for news, a newer JupyterLab or its extensions
+    # nobody on the network is asked: for news, a newer JupyterLab or its extensions. And no
+    # student is asked whether to, which is a setting of the page, in labconfig/.
     "--LabApp.news_url=None",
     "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     "--LabApp.extension_manager=readonly",
@@ -33,4 +36,6 @@ def main(arguments=None):
         sys.exit(f"{PROJECT} is an installed package, not a place to work in: clone the project")
     from jupyterlab.labapp import LabApp
 
+    paths = (str(Path(__file__).parent), os.environ.get("JUPYTER_CONFIG_PATH"))
+    os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(filter(None, paths))
     LabApp.launch_instance([*SETTINGS, str(LAB if args.solved else EXERCISES), *options])

@@ -12,6 +12,7 @@ import tensorflow.compat.v1 as tf
 from IPython.core.interactiveshell import InteractiveShell
 
 from conftest import ROOT
+from filling import answers_of, code_of, filled
 from nst import advice, origins
 from nst.blanks import has_blank
 from nst.config import LAB
@@ -21,11 +22,6 @@ from nst.training import Run, close_session, estimate
 
 pytestmark = pytest.mark.numbers
 HEIGHT, WIDTH = 24, 32
-
-
-def code_of(notebook):
-    """Return a notebook's code cells, id to source."""
-    return {c.id: c.source for c in nbformat.read(notebook, 4).cells if c.cell_type == "code"}
 
 
 def start_of(source):
@@ -207,30 +203,6 @@ def test_other_errors_get_no_advice(shell, capsys):
 
 
 # --- the exercise edition -----------------------------------------------------------------------
-
-
-def answers_of(source):
-    """List the statements between the marks of a cell, in their order."""
-    marks = [n for n, line in enumerate(source.splitlines(), 1) if " CODE HERE ###" in line]
-    regions = map(range, marks[::2], marks[1::2])
-    inside = {line for region in regions for line in region}
-    nodes = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.stmt))
-    answers = (node for node in nodes if node.lineno in inside and not hasattr(node, "body"))
-    return sorted(answers, key=lambda node: node.lineno)
-
-
-def filled(cell, answers=None):
-    """Fill the blanks of a cell with the lab's answers, but for `answers`: number to text."""
-    source, solved = code_of(EXERCISES)[cell], code_of(LAB).get(cell, "")
-    if not has_blank(source):
-        return source
-    lines = source.splitlines()
-    both = zip(answers_of(source), answers_of(solved), strict=True)
-    for number, (blank, answer) in reversed(list(enumerate(both))):
-        text = (answers or {}).get(number, ast.get_source_segment(solved, answer))
-        line = lines[blank.lineno - 1]
-        lines[blank.lineno - 1] = line[: blank.col_offset] + text + line[blank.end_col_offset :]
-    return "\n".join(lines)
 
 
 BLANKS = {

@@ -78,7 +78,8 @@ def test_only_marked_statements_become_blanks():
     ],
 )
 def test_a_blank_is_empty_while_it_is_none_or_gone(answer, empty):
-    source = f"def f():\n    ### START CODE HERE ###\n    {answer}\n    ### END CODE HERE ###\n"
+    lines = ["def f():", "### START CODE HERE ###", answer, "### END CODE HERE ###", "return"]
+    source = "\n    ".join(lines)
     assert still_empty(source) is empty
 
 
