@@ -80,7 +80,7 @@ def _show(shell, kind, error, lines):
 
 def _short(error):
     """Return the first line of a message; TensorFlow's go on with graphs that no student built."""
-    return str(error).strip().partition("\n")[0]
+    return str(error).strip().partition("\n")[0].rstrip(".")
 
 
 # what TensorFlow says of a model, a cost or an optimiser that is not of the session's graph
@@ -88,6 +88,7 @@ _MIXED_UP = (
     "must be from the same graph",
     "is not an element of this graph",
     "is different from the session's graph",
+    "Session graph is empty",
     "Graph is finalized",
     "No variables to optimize",
     "closed Session",
@@ -151,6 +152,7 @@ class _Failure:
             or (named and self.of_name(origins))
             or self.of_mixed_graphs()
             or _of_none(origins)
+            or _of_overwritten(origins)
             or self.of_lost_file(origins)
             or self.of_answers(origins)
         )
@@ -170,16 +172,20 @@ class _Failure:
     def of_name(self, origins):
         name = self.error.name
         if maker := self.maker(name):
-            lost, first = origins.missing() or (name, maker)
-            ran = any(lost in made_by(source) for source in self.ran)
-            if ran and (advice := self.of_failed(first)):
-                return advice
-            what = f"run first {first}" + ("" if first is maker else ", and those below it")
-        elif self.cell:
+            return self.of_missing(name, maker, origins)
+        what = "run the cells above this one first, in their order"
+        if self.cell:
             what = f"no cell above this one makes {name}, check how it is spelt{self.place()}"
-        else:
-            what = "run the cells above this one first, in their order"
         return [f"{self.error}: {what}"]
+
+    def of_missing(self, what, maker, origins):
+        """Say where to begin, since a cell did not run, or ran and failed."""
+        name, first = origins.missing() or (what, maker)
+        ran = any(name in made_by(source) for source in self.ran)
+        if ran and (advice := self.of_failed(first)):
+            return advice
+        rest = "" if first is maker else ", and those below it"
+        return [f"{_short(self.error)}: run first {first}{rest}"]
 
     def place(self):
         """Say where the error is, if not in the cell that was run."""
@@ -198,10 +204,11 @@ class _Failure:
 
     def of_answers(self, origins):
         """Look for an answer that is there, and wrong."""
-        through = [frame.f_code.co_name for frame, _ in self.ours]
+        if advice := _of_wrong(origins):
+            return advice
         if PROJECT / "nst" in self.last_file.parents:  # its message says already what to do
-            return _of_wrong(origins, through)
-        if advice := _of_wrong(origins) or self.of_line():
+            return []
+        if advice := self.of_line():
             return advice
         if has_blank(self.source) or not self.cell:
             return []
@@ -232,9 +239,8 @@ class _Failure:
             return []
         for cell in reversed(self.above):
             if "OUTPUT_DIR" in origins.used_by(cell.source):
-                _, first = self.origins(needed_by(cell.source)).missing() or ("", cell)
-                rest = "" if first is cell else ", and those below it"
-                return self.of_any_blank() or [f"{_short(self.error)}: run first {first}{rest}"]
+                before = self.origins(needed_by(cell.source))
+                return self.of_any_blank() or self.of_missing("", cell, before)
         return []
 
     def of_line(self):
@@ -265,8 +271,15 @@ def _of_none(origins):
     return [f"{name} is None: run {cell} once more, then this one"]
 
 
-def _of_wrong(origins, only=None):
-    if not (found := origins.wrong(only)):
+def _of_overwritten(origins):
+    if not (found := origins.overwritten()):
+        return []
+    name, cell = found
+    return [f"{name} has had a value from another cell since: run {cell} once more, then this one"]
+
+
+def _of_wrong(origins):
+    if not (found := origins.wrong()):
         return []
     name, cell, said = found
     return [said, f"Go back to {cell}, correct {name}, {_then(origins, name)}"]

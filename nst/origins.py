@@ -119,6 +119,7 @@ class Origins:
         self._namespace = namespace
         makers = {name: cell for cell in above for name in made_by(cell.source)}  # the nearest
         last_run = {name: source for source in ran for name in made_by(source)}
+        self._last_run, self._sources = last_run, {cell.source for cell in above}
 
         def before(name):
             if self._function(name) or name not in makers:
@@ -180,14 +181,18 @@ class Origins:
                 return name, cell
         return None
 
-    def wrong(self, only=None):
-        """Return the first (name, Cell, complaint) whose public test complains, or None.
-
-        Arguments:
-        only -- names to look at; None: all
-        """
+    def overwritten(self):
+        """Return the first (name, Cell) whose value another cell above gave it later, or None."""
         for name, cell in self._cells.items():
-            function = (only is None or name in only) and self._function(name)
+            last = self._last_run.get(name)
+            if last != cell.source and last in self._sources:
+                return name, cell
+        return None
+
+    def wrong(self):
+        """Return the first (name, Cell, complaint) whose public test complains, or None."""
+        for name, cell in self._cells.items():
+            function = self._function(name)
             said = function and complaint(name, function)
             if said:
                 return name, cell, said

@@ -16,7 +16,13 @@ from PIL import ExifTags, Image, ImageOps, JpegImagePlugin
 from nst.config import CONFIG
 from nst.files import temporary_beside, whole_file
 
-PICTURE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
+JPEG_EXTENSIONS = (".jpg", ".jpeg")
+PICTURE_EXTENSIONS = (*JPEG_EXTENSIONS, ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
+
+# What the lab paints differs in colour from pixel to pixel: with Pillow's own settings (quality 75,
+# colour at half the resolution) a JPEG is 25 dB from the picture, with these 36, at four times the
+# size.
+JPEG_OPTIONS = {"quality": 95, "subsampling": "4:4:4"}
 
 SHORTEST_SIDE = 16  # pixels; VGG's four poolings before conv5 leave one
 
@@ -253,10 +259,11 @@ def save_animation(path, pictures, seconds=0.4):
 
 def _write_picture(path, pixels, **options):
     """Encode in memory, then write: on a full disk Pillow's own writing can lose bytes silently."""
+    extension = Path(path).suffix.lower()
+    if extension in JPEG_EXTENSIONS:
+        options |= JPEG_OPTIONS
     try:
-        data = imageio.imwrite(
-            "<bytes>", pixels, extension=Path(path).suffix.lower(), plugin="pillow", **options
-        )
+        data = imageio.imwrite("<bytes>", pixels, extension=extension, plugin="pillow", **options)
     except (OSError, OverflowError, ValueError) as error:  # beyond the format's longest side
         raise ValueError(
             f"{path} cannot hold pixels of shape {np.shape(pixels)} ({error}): save them as PNG"

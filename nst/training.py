@@ -1,5 +1,6 @@
 """A run to watch, stop and continue, behind a training loop that has the course's own shape."""
 
+import gc
 import signal
 import threading
 import time
@@ -43,7 +44,9 @@ def estimate(sess, train_step, num_iterations):
             "optimiser first"
         )
     _the_image(sess)
-    start = tf.global_variables_initializer()
+    gc.collect()  # an earlier graph that no name holds any more, and its network: 0.1 GB
+    with sess.graph.as_default():  # a check cell that was run again has left another
+        start = tf.global_variables_initializer()
     sess.run(start)
     sess.run(train_step)  # the first step is slower: TensorFlow allocates its memory
     begin = time.perf_counter()
@@ -131,14 +134,20 @@ class Run:
 
     def __enter__(self):
         self._image = _the_image(self._sess)
+        if not all(map(tf.is_tensor, self._costs)):  # a check cell has given their names to numbers
+            raise RuntimeError(
+                "the costs are not all tensors: run the cells from the session to the optimiser "
+                "again"
+            )
         if self.num_iterations < 1:
             raise ValueError(f"a run of {self.num_iterations} iterations: ask for 1 or more")
         with ExitStack() as stack:
             stack.enter_context(claimed(self.output_dir))
             check_picture_path(self.output_dir / "0.png")  # before hours of work, not after
             self._session_run = self._sess.run
-            with self._sess.graph.as_default():
-                self._nothing = tf.no_op()
+            # a check cell that was run again has left another graph as the default
+            stack.enter_context(self._sess.graph.as_default())
+            self._nothing = tf.no_op()
             self._state = self._read_state() if self._resume else None
             if threading.current_thread() is threading.main_thread():  # only it catches signals
                 self._old_handler = signal.signal(signal.SIGINT, self._stop)
@@ -163,7 +172,7 @@ class Run:
         if "is not an element of this graph" in str(error):
             raise RuntimeError(
                 "the costs or the optimiser belong to an earlier graph: run the cells from the "
-                "content cost to the optimiser again"
+                "session to the optimiser again"
             ) from None
         return False
 

@@ -14,6 +14,12 @@ def code_of(notebook):
     return {c.id: c.source for c in nbformat.read(notebook, 4).cells if c.cell_type == "code"}
 
 
+def start_of(source):
+    """Return a cell's first line that is no comment, without a comment behind it."""
+    lines = [line.partition("  #")[0] for line in source.splitlines() if line[:1] != "#"]
+    return next(filter(None, lines))
+
+
 def answers_of(source):
     """List the statements between the marks of a cell, in their order."""
     marks = [n for n, line in enumerate(source.splitlines(), 1) if " CODE HERE ###" in line]

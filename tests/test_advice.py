@@ -1,33 +1,20 @@
 """How a notebook begins, and what it says where a cell fails: which one to go back to."""
 
-import ast
 import re
-import sys
 
-import matplotlib.pyplot as plt
 import nbformat
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
-from IPython.core.interactiveshell import InteractiveShell
 
-from conftest import ROOT
-from filling import answers_of, code_of, filled
+from filling import code_of, start_of
 from nst import advice, origins
-from nst.blanks import has_blank
 from nst.config import LAB
-from nst.exercises import EXERCISES
 from nst.network import load_vgg_model
 from nst.training import Run, close_session, estimate
 
 pytestmark = pytest.mark.numbers
 HEIGHT, WIDTH = 24, 32
-
-
-def start_of(source):
-    """Return a cell's first line that is no comment, without a comment behind it."""
-    lines = [line.partition("  #")[0] for line in source.splitlines() if line[:1] != "#"]
-    return next(filter(None, lines))
 
 
 def test_an_open_session_is_closed_before_a_new_one_is_made():
@@ -38,34 +25,6 @@ def test_an_open_session_is_closed_before_a_new_one_is_made():
     assert tf.get_default_session() is sess
     close_session()
     assert tf.get_default_session() is None
-
-
-@pytest.fixture
-def shell():
-    yield InteractiveShell.instance()
-    close_session()
-    InteractiveShell.clear_instance()
-
-
-@pytest.fixture
-def run_cell(shell, fake_weights, tmp_path, monkeypatch, capsys):
-    """Run a cell as JupyterLab does; return what it said if it failed, else None."""
-    monkeypatch.setattr(plt, "show", lambda: plt.close("all"))
-    monkeypatch.chdir(ROOT / "notebooks")
-    monkeypatch.setattr(sys, "path", sys.path[:])
-    values = {"OUTPUT_DIR": str(tmp_path), "VGG_MODEL": str(fake_weights), "ITERATIONS": 2}
-
-    def run(cell, source):
-        request = {"metadata": {"cellId": cell}}
-        monkeypatch.setattr(shell, "get_parent", lambda: request, raising=False)
-        capsys.readouterr()
-        if not shell.run_cell(source, store_history=True).success:
-            return capsys.readouterr().out.rstrip()
-        if cell == "parameters":
-            shell.push(values | {"SIZE": 48})
-        return None
-
-    return run
 
 
 @pytest.fixture
@@ -84,7 +43,7 @@ def lab_cells(run_cell):
 def test_a_cell_that_is_run_again_changes_no_number(lab_cells, tmp_path):
     assert lab_cells(lab_cells.ids) is None
     before = np.loadtxt(tmp_path / "costs.csv", delimiter=",", skiprows=1)
-    for cell in lab_cells.ids[lab_cells.ids.index("images") :]:
+    for cell in lab_cells.ids[lab_cells.ids.index("content-image") :]:
         assert lab_cells([cell, "run"]) is None, cell
         after = np.loadtxt(tmp_path / "costs.csv", delimiter=",", skiprows=1)
         np.testing.assert_allclose(after, before, rtol=1e-4, err_msg=cell)
@@ -96,6 +55,22 @@ def test_a_second_run_that_leaves_out_a_cell_names_one(lab_cells, left_out):
     second = lab_cells.ids[lab_cells.ids.index("session") :]
     second.remove(left_out)
     assert re.search(r": run (first )?the cells? (of|that|from) ", lab_cells(second))
+
+
+@pytest.mark.parametrize("check", ["check-content", "check-gram", "check-layer", "check-total"])
+def test_a_check_run_again_in_section_4_breaks_nothing_silently(lab_cells, tmp_path, check):
+    """It resets the default graph, and gives the costs' names to its own."""
+    section_4 = lab_cells.ids[lab_cells.ids.index("session") :]
+    assert lab_cells(lab_cells.ids) is None
+    before = np.loadtxt(tmp_path / "costs.csv", delimiter=",", skiprows=1)
+    for cell in ("session", "vgg", "content-run", "optimizer", "estimate"):
+        at = section_4.index(cell) + 1
+        said = lab_cells([*section_4[:at], check, *section_4[at:]])
+        if said is None:
+            after = np.loadtxt(tmp_path / "costs.csv", delimiter=",", skiprows=1)
+            np.testing.assert_allclose(after, before, rtol=1e-4, err_msg=cell)
+        else:
+            assert re.search(r": run (first )?the cells? (of|that|from) ", said), cell
 
 
 def test_a_model_of_an_earlier_graph_gets_one_sentence(fake_weights):
@@ -193,133 +168,10 @@ def test_mixed_up_graphs_get_the_cell_to_run_first(shell, capsys, source):
     shell.push({"tf": tf})
     said = said_of(shell, LAB, source, capsys)
     assert said.startswith(
-        "This belongs to an earlier graph or session: run first the cell of “4 - Solving the"
+        "This belongs to an earlier graph or session: run first the cell of “The interactive"
     )
     assert said.endswith("begins with “close_session()”; then those below it")
 
 
 def test_other_errors_get_no_advice(shell, capsys):
     assert said_of(shell, LAB, "raise ValueError('odd')", capsys).endswith(": odd")
-
-
-# --- the exercise edition -----------------------------------------------------------------------
-
-
-BLANKS = {
-    f"{cell}-{number}": (cell, number, ast.unparse(blank))
-    for cell, source in code_of(EXERCISES).items()
-    if has_blank(source)
-    for number, blank in enumerate(answers_of(source))
-}
-
-
-@pytest.fixture
-def edition(run_cell):
-    """Run the exercise edition with one answer replaced; yield what later cells said that failed.
-
-    Each is the id of the cell and all that it said.
-    """
-
-    def run(cell, number, text):
-        cells = list(code_of(EXERCISES))
-        for other in cells:
-            said = run_cell(other, filled(other, {number: text} if other == cell else None))
-            if said and cells.index(other) > cells.index(cell):
-                yield other, said
-
-    return run
-
-
-def check_that_all_name(failures, cell):
-    """Check what cells said that failed: each ends in a sentence of ours that names `cell`."""
-    failures = list(failures)
-    assert failures, "no later cell failed"
-    start = start_of(code_of(EXERCISES)[cell])
-    for other, said in failures:
-        if other.startswith("test-"):  # its sentence stands alone
-            assert re.match(rf"{other[5:]}: [^\n]+\Z", said), said
-            assert f"{cell}: " in said
-        else:
-            assert f"” that begins with “{start}”" in said.splitlines()[-1], said
-            assert "site-packages" not in said
-    return [other for other, _ in failures]
-
-
-def test_the_edition_has_the_blanks_of_the_course():
-    assert len(BLANKS) >= 12
-
-
-@pytest.mark.parametrize(("cell", "number", "blank"), BLANKS.values(), ids=BLANKS)
-def test_an_empty_blank_is_named_by_every_later_cell_that_fails(edition, cell, number, blank):
-    failed = check_that_all_name(edition(cell, number, blank), cell)
-    if f"def {cell}(" in code_of(EXERCISES)[cell]:
-        assert f"test-{cell}" in failed
-
-
-@pytest.mark.parametrize(
-    ("cell", "number", "text"),
-    [
-        ("compute_content_cost", -1, "J_content = tf.reduce_sun(a_C - a_G)"),
-        ("gram_matrix", -1, "GA = tf.matmul(A, A)"),
-        ("compute_layer_style_cost", -1, "J_style_layer = tf.reduce_sum(GS @ a_S @ a_S)"),
-        ("total_cost", -1, "J = alpha * J_content + beta * ''"),
-        ("total-run", -1, "J = 5"),
-        ("model_nn", -1, "generated_image = sess.run(J)"),
-    ],
-)
-def test_a_wrong_answer_is_named_by_every_later_cell_that_fails(edition, cell, number, text):
-    number %= len(answers_of(code_of(EXERCISES)[cell]))
-    check_that_all_name(edition(cell, number, text), cell)
-
-
-def test_an_answer_that_is_no_python_is_quoted(run_cell):
-    run_cell("setup", filled("setup"))
-    said = run_cell("gram_matrix", filled("gram_matrix", {0: "GA = tf.matmul(A, "}))
-    line = filled("gram_matrix").splitlines().index("    ### END CODE HERE ###")
-    assert said.splitlines()[-1] == (
-        f"Line {line} of this cell, `GA = tf.matmul(A,`, is not Python yet: correct it and run "
-        "this cell again"
-    )
-
-
-def test_the_libraries_lines_are_a_command_away(edition, shell, run_cell):
-    failures = edition("gram_matrix", 0, "GA = tf.matmul(A, A)")
-    said = next(said for other, said in failures if other == "check-gram")
-    assert "site-packages" not in said
-    assert "(the libraries' lines are left out: %tb shows them)" in said
-    shell.run_line_magic("tb", "")  # only prints
-
-
-def test_a_value_made_before_its_answer_was_corrected_is_to_be_made_again(run_cell):
-    cells = list(code_of(EXERCISES))
-    last = len(answers_of(code_of(EXERCISES)["compute_content_cost"])) - 1
-    empty = filled("compute_content_cost", {last: "J_content = None"})
-    for cell in cells[: cells.index("total-run")]:
-        run_cell(cell, empty if cell == "compute_content_cost" else filled(cell))
-    run_cell("compute_content_cost", filled("compute_content_cost"))
-    said = run_cell("total-run", filled("total-run"))
-    start = start_of(code_of(LAB)["content-run"])
-    assert re.match(r"J_content is None: run the cell of “", said.splitlines()[-1])
-    assert said.endswith(f"” that begins with “{start}” once more, then this one")
-
-
-def test_a_blank_that_a_right_answer_does_without_is_not_to_blame(run_cell):
-    cells = list(code_of(EXERCISES))
-    answer = "J_content = tf.reduce_sum((a_C - a_G) ** 2) / (4 * n_H * n_W * n_C); spare = None"
-    last = len(answers_of(code_of(EXERCISES)["compute_content_cost"])) - 1
-    for cell in cells[: cells.index("total-run")]:
-        answers = {last: answer} if cell == "compute_content_cost" else None
-        assert run_cell(cell, filled(cell, answers)) is None
-    said = run_cell("total-run", filled("total-run", {0: "J = total_cost(J_content, 'style')"}))
-    assert said.splitlines()[-1] == "Line 2 is your answer: correct it, and run this cell again"
-
-
-def test_a_lost_file_gets_the_cell_that_makes_it(run_cell):
-    for cell in code_of(EXERCISES):
-        if cell not in ("run", "result"):
-            said = run_cell(cell, filled(cell))
-            if cell == "evolution":
-                break
-            assert said is None
-    start = start_of(code_of(LAB)["run"])
-    assert re.search(rf": run first the cell of “.*” that begins with “{re.escape(start)}”\Z", said)
