@@ -26,9 +26,9 @@ help: ## list the targets
 run: $(VENV)/installed weights ## paint: CONTENT= STYLE= SIZE= ITERATIONS= PRECISION= OUTPUT= RESUME=1, or NOTEBOOK=
 	@$(NST) run --environment=CONTENT,STYLE,SIZE,ITERATIONS,PRECISION,OUTPUT,RESUME,NOTEBOOK
 
-lab: $(VENV)/installed weights ## open JupyterLab, with a kernel for course notebooks of 2018
+lab: $(VENV)/installed weights ## open the exercises in JupyterLab; SOLVED=1: the solved lab
 	@$(NST) kernel
-	@$(BIN)/jupyter lab notebooks/Art_Generation_with_Neural_Style_Transfer.ipynb
+	@$(NST) lab $(if $(SOLVED),--solved)
 
 lessons: $(VENV)/installed weights ## run the six companion lessons
 	@for lesson in $(LESSONS); do \

@@ -3,7 +3,7 @@
 What they do stands in nst/, a file for each craft; importing this changes nothing in TensorFlow.
 """
 
-from nst.advice import explain_out_of_order, set_up
+from nst.advice import explain_failures, set_up
 from nst.config import CONFIG
 from nst.gradients import large_constant
 from nst.network import choose_precision, load_vgg_model
@@ -45,7 +45,7 @@ __all__ = [
     "Run",
     "close_session",
     "estimate",
-    "explain_out_of_order",
+    "explain_failures",
     "functions_of",
     "set_up",
 ]

@@ -1,6 +1,7 @@
 """What works behind the lab, one craft a file; none knows a file above it.
 
-__main__     the command: python -m nst run | gallery | grade | weights | kernel | exercises
+__main__     the command: python -m nst lab | run | gallery | grade | weights | kernel | exercises
+classroom    open the lab in JupyterLab
 gallery      many pairs, here or on a Dask cluster
 pairs        lists of them
 sheets       a contact sheet of them
@@ -11,8 +12,10 @@ submissions  submissions as data: find them, read them
 runner       run a notebook from a terminal
 terminal     what is shown of it there, and how Ctrl-C stops it
 training     a run to watch, stop and continue
-advice       begin a notebook; cells out of order: which to run first
+advice       begin a notebook; where a cell fails: which one to go back to
+origins      where a cell's names come from, and which blank is to blame
 notebook     notebooks as data: their cells, their functions
+blanks       what a student fills in
 network      VGG as a graph
 gradients    frozen weights, Gram matrices: what makes a step cheap
 fetching     get the weight file

@@ -6,6 +6,7 @@ import signal
 import sys
 
 COMMANDS = {  # name: (module that has its main, what it does)
+    "lab": ("nst.classroom", "open the lab in JupyterLab"),
     "run": ("nst.runner", "run the lab, or another notebook, from the terminal"),
     "gallery": ("nst.gallery", "paint a list of pairs, here or on a Dask cluster"),
     "grade": ("nst.grading", "grade notebooks"),

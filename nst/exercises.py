@@ -5,17 +5,18 @@ is followed by the public test of its function. The same lab gives the same file
 """
 
 import argparse
-import ast
 from itertools import pairwise
 
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
+from nst.blanks import blank_out
 from nst.config import LAB, PROJECT
 from nst.files import whole_file
 from nst.submissions import FUNCTIONS
 
-EXERCISES = LAB.with_stem(f"{LAB.stem}_exercises")
+# The file browser cuts a long name's end off: the difference comes first.
+EXERCISES = LAB.with_stem(f"Exercises_{LAB.stem}")
 NOTE = """\
 **This is the exercise edition.** Each `None` between `### START CODE HERE ###` and
 `### END CODE HERE ###` is a blank: put your own code there, in as many lines as you like. The call
@@ -26,41 +27,6 @@ sys.path.insert(0, "tests")  # the cell above went to the project
 import public_tests"""
 
 
-def blank_out(source):
-    """Empty the marked regions of a cell: `x = f(y)` becomes `x = None`, and `f(x)` `None`."""
-    lines, marked, inside = source.splitlines(), set(), False
-    for number, line in enumerate(lines, 1):
-        if "### START CODE HERE" in line or "### END CODE HERE" in line:
-            inside = "START" in line
-        elif inside:
-            marked.add(number)
-    if inside:
-        raise ValueError(f"a region has no end: add ### END CODE HERE ### to\n{source}")
-    statements = [
-        node
-        for node in (ast.walk(ast.parse(source)) if marked else ())
-        if isinstance(node, ast.stmt) and node.lineno in marked and not hasattr(node, "body")
-    ]
-    for node in sorted(statements, key=lambda node: -node.lineno):
-        before = lines[node.lineno - 1].encode()[: node.col_offset].decode()
-        comment = lines[node.end_lineno - 1].encode()[node.end_col_offset :].decode()
-        lines[node.lineno - 1 : node.end_lineno] = [before + _blank(node) + comment]
-    return "\n".join(lines)
-
-
-def _blank(statement):
-    if isinstance(statement, ast.Return):
-        return "return None"
-    if not isinstance(statement, ast.Assign):
-        return "None"
-    return " = ".join([*map(_target, statement.targets), "None"])
-
-
-def _target(node):
-    text = ast.unparse(node)
-    return text[1:-1] if isinstance(node, ast.Tuple) else text  # without the brackets
-
-
 def exercise_edition(lab):
     """Make the exercise edition of the solved lab; both are NotebookNodes."""
     cells, untested = [], []
@@ -68,7 +34,7 @@ def exercise_edition(lab):
         cells.append(_stripped(cell))
         if cell.cell_type == "markdown":
             continue
-        if "import nst_utils" in cell.source:
+        if "from nst_utils import *" in cell.source:
             cells.append(new_markdown_cell(NOTE, id="exercise-note"))
             cells.append(new_code_cell(SET_UP, id="public-tests"))
         untested += [f for f in FUNCTIONS if f"def {f}(" in cell.source]

@@ -1,11 +1,15 @@
 """What every test may use: graph mode, as in the lab, and a miniature VGG-19 on disk."""
 
+import sys
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pytest
 import tensorflow.compat.v1 as tf
+from IPython.core.interactiveshell import InteractiveShell
 
 from fake_vgg import write_fake_vgg
+from nst.training import close_session
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -19,3 +23,31 @@ def fake_weights(tmp_path_factory):
     path = tmp_path_factory.mktemp("weights") / "imagenet-vgg-verydeep-19.mat"
     write_fake_vgg(path)
     return path
+
+
+@pytest.fixture
+def shell():
+    yield InteractiveShell.instance()
+    close_session()
+    InteractiveShell.clear_instance()
+
+
+@pytest.fixture
+def run_cell(shell, fake_weights, tmp_path, monkeypatch, capsys):
+    """Run a cell as JupyterLab does; return what it said if it failed, else None."""
+    monkeypatch.setattr(plt, "show", lambda: plt.close("all"))
+    monkeypatch.chdir(ROOT / "notebooks")
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    values = {"OUTPUT_DIR": str(tmp_path), "VGG_MODEL": str(fake_weights), "ITERATIONS": 2}
+
+    def run(cell, source):
+        request = {"metadata": {"cellId": cell}}
+        monkeypatch.setattr(shell, "get_parent", lambda: request, raising=False)
+        capsys.readouterr()
+        if not shell.run_cell(source, store_history=True).success:
+            return capsys.readouterr().out.rstrip()
+        if cell == "parameters":
+            shell.push(values | {"SIZE": 48})
+        return None
+
+    return run

@@ -1,17 +1,14 @@
-"""How a notebook begins, and what it says where its cells are run out of their order."""
+"""How a notebook begins, and what it says where a cell fails: which one to go back to."""
 
 import re
 
-import matplotlib.pyplot as plt
 import nbformat
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
-from IPython.core.interactiveshell import InteractiveShell
 
-import nst_utils
-from conftest import ROOT
-from nst import advice
+from filling import code_of, start_of
+from nst import advice, origins
 from nst.config import LAB
 from nst.network import load_vgg_model
 from nst.training import Run, close_session, estimate
@@ -31,25 +28,16 @@ def test_an_open_session_is_closed_before_a_new_one_is_made():
 
 
 @pytest.fixture
-def lab_cells(shell, fake_weights, tmp_path, monkeypatch, capsys):
-    """Run cells of the lab, by id, in one shell; stop at an error and return the last line said."""
-    monkeypatch.setattr(plt, "show", lambda: plt.close("all"))
-    monkeypatch.chdir(ROOT / "notebooks")
-    sources = {c.id: c.source for c in nbformat.read(LAB, 4).cells if c.cell_type == "code"}
-    values = {"OUTPUT_DIR": str(tmp_path), "VGG_MODEL": str(fake_weights), "ITERATIONS": 2}
+def lab_cells(run_cell):
+    """Run cells of the lab, by id; stop at an error and return the last line said."""
+    sources = code_of(LAB)
 
     def run(ids):
-        capsys.readouterr()
-        for cell in ids:
-            if not shell.run_cell(sources[cell], store_history=True).success:
-                return capsys.readouterr().out.splitlines()[-1]
-            if cell == "parameters":
-                shell.push(values | {"SIZE": 48})
-        return None
+        said = next(filter(None, (run_cell(cell, sources[cell]) for cell in ids)), None)
+        return said and said.splitlines()[-1]
 
     run.ids = list(sources)[: list(sources).index("run") + 1]
-    yield run
-    close_session()
+    return run
 
 
 def test_a_cell_that_is_run_again_changes_no_number(lab_cells, tmp_path):
@@ -110,41 +98,24 @@ def test_an_optimiser_of_an_earlier_graph_gets_one_sentence(tmp_path):
             estimate(sess, train_step, 10)
 
 
-@pytest.fixture
-def shell():
-    yield InteractiveShell.instance()
-    InteractiveShell.clear_instance()
-
-
 def said_of(shell, notebook, source, capsys):
     """Run a cell that misses a name; return the line behind the traceback."""
-    advice.explain_out_of_order(notebook)
+    advice.explain_failures(notebook)
     shell.run_cell(source, store_history=True)
     return capsys.readouterr().out.splitlines()[-1]
 
 
 @pytest.mark.parametrize(
-    ("cell", "there", "missing", "heading", "start"),
+    "left_out",
     [
-        ("content-image", "", "load_image", "Art Generation with Neural Style", "import os"),
-        ("check-gram", "", "tf", "Art Generation with Neural Style Transfer", "import os"),
-        ("check-gram", "tf", "gram_matrix", "3.2.1 - Style matrix", "def gram_matrix(A):"),
-        ("content-run", "", "sess", "The interactive session", "close_session()"),
-        ("total-run", "total_cost", "J_content", "Content cost", "sess.run(model["),
-        ("optimizer", "tf", "J", "Total cost", "J = total_cost(J_content, J_style"),
-        ("result", "show_pictures", "content_image", "Content image", "content_image = load"),
+        *("imports", "parameters", "compute_content_cost", "gram_matrix", "style-layers"),
+        *("compute_style_cost", "total_cost", "session", "noise", "optimizer", "model_nn"),
     ],
 )
-def test_a_missing_name_gets_the_cell_to_run_first(
-    shell, capsys, cell, there, missing, heading, start
-):
-    sources = {cell.id: cell.source for cell in nbformat.read(LAB, as_version=4).cells}
-    known = vars(nst_utils) | {"tf": tf, "total_cost": lambda *costs, **weights: 0}
-    shell.push({name: known[name] for name in there.split()})
-    said = said_of(shell, LAB, sources[cell], capsys)
-    before = f"name '{missing}' is not defined: run first the cell of “{heading}"
-    assert said.startswith(before), said
-    assert f"” that begins with “{start}" in said
+def test_a_cell_left_out_is_the_one_to_run_first(lab_cells, left_out):
+    said = lab_cells([cell for cell in lab_cells.ids if cell != left_out])
+    assert re.match(r"name '\w+' is not defined: run first the cell of “", said), said
+    assert f"” that begins with “{start_of(code_of(LAB)[left_out])}”" in said
 
 
 def test_of_two_cells_that_make_a_name_the_nearest_above_is_named(
@@ -163,7 +134,7 @@ def test_of_two_cells_that_make_a_name_the_nearest_above_is_named(
 
 
 def test_a_variable_of_a_comprehension_is_no_global():
-    assert not advice._makes("b = {i: 1 for i in a} and [i for i in a]", "i")
+    assert origins.made_by("b = {i: 1 for i in a} and [i for i in a]") == {"b"}
 
 
 def test_a_missing_name_that_no_cell_makes_is_taken_for_a_slip(shell, capsys, monkeypatch):

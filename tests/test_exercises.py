@@ -5,8 +5,9 @@ import re
 import nbformat
 import pytest
 
+from nst.blanks import blank_out, still_empty
 from nst.config import LAB
-from nst.exercises import EXERCISES, blank_out, exercise_edition
+from nst.exercises import EXERCISES, exercise_edition
 from nst.submissions import FUNCTIONS
 
 SOLVED = """\
@@ -61,6 +62,31 @@ def test_only_marked_statements_become_blanks():
     assert blank_out(SOLVED) == BLANK
 
 
+@pytest.mark.parametrize(
+    ("answer", "empty"),
+    [
+        ("x = None", True),
+        ("x, y = None", True),
+        ("return None", True),
+        ("None", True),
+        ("# deleted", True),
+        ("x = y = 1", False),
+        ("pass", False),
+        ("f(None)", False),
+        ("x = 1\n    y = None", True),
+        ("x = (", False),
+    ],
+)
+def test_a_blank_is_empty_while_it_is_none_or_gone(answer, empty):
+    lines = ["def f():", "### START CODE HERE ###", answer, "### END CODE HERE ###", "return"]
+    source = "\n    ".join(lines)
+    assert still_empty(source) is empty
+
+
+def test_none_outside_a_region_is_no_blank():
+    assert not still_empty("x = None\n### START CODE HERE ###\ny = 1\n### END CODE HERE ###")
+
+
 def test_region_without_an_end_is_refused():
     with pytest.raises(ValueError, match="a region has no end: add ### END CODE HERE ###"):
         blank_out("### START CODE HERE ###\nx = 1")
@@ -90,6 +116,17 @@ def test_every_function_has_its_test_behind_its_check(edition):
         (at,) = (i for i, cell in enumerate(cells) if cell.source == call)
         assert f"{function}(" in cells[at - 1].source
         assert any(f"def {function}(" in cell.source for cell in cells[at - 2 : at])
+
+
+def test_edition_says_what_it_is_and_imports_the_public_tests_first(edition):
+    ids = [cell.id for cell in edition.cells]
+    assert ids.index("imports") + 1 == ids.index("exercise-note")
+    assert ids.index("exercise-note") + 1 == ids.index("public-tests")
+
+
+def test_the_file_browser_tells_the_editions_apart():
+    """It shows some 25 letters of a name."""
+    assert EXERCISES.name[:10] != LAB.name[:10]
 
 
 def test_edition_has_no_outputs_and_is_valid(edition):
