@@ -26,8 +26,6 @@ from nst.files import temporary_beside, whole_file
 from nst.pictures import SHORTEST_SIDE, fit_size
 from nst.terminal import TerminalClient, ctrl_c_to
 
-UNFINISHED = "_unfinished"  # in the name of the copy of a run that failed
-
 log = logging.getLogger(__name__)  # nbclient's: what it tells there is told in one sentence here
 log.addHandler(logging.NullHandler())
 log.propagate = False
@@ -125,7 +123,7 @@ def run(path, output_dir, values):
     except (Exception, KeyboardInterrupt) as error:
         stopped = client.interrupted or isinstance(error, KeyboardInterrupt)
         if not (stopped and is_newer(output_dir / "generated_image.jpg", begun)):
-            copy = copy.with_stem(copy.stem + UNFINISHED)
+            copy = _unfinished(copy)
         if client.code_cells_executed:
             with suppress(OSError):  # the first failure is the one to tell
                 _write(notebook, copy)
@@ -136,6 +134,11 @@ def run(path, output_dir, values):
     _write(notebook, copy)
     if client.interrupted:
         raise KeyboardInterrupt
+
+
+def _unfinished(copy):
+    """Name the copy of a run that did not get to its end."""
+    return copy.with_stem(f"{copy.stem}_unfinished")
 
 
 def _write(notebook, path):
@@ -277,13 +280,15 @@ def main(arguments=None):
 
 def _tell(args, output_dir, seconds, begun, stopped):
     """Say how long it took, what was made, and how to go on with a run that was stopped."""
-    names = ("generated_image.jpg", "evolution.gif", args.notebook.name)
+    notebook = args.notebook
+    names = ("generated_image.jpg", "evolution.gif", notebook.name, _unfinished(notebook).name)
     made = [output_dir / name for name in names if is_newer(output_dir / name, begun)]
-    if stopped and not made:
+    can_go_on = stopped and is_newer(output_dir / "state.npz", begun)
+    if stopped and not (made or can_go_on):
         sys.exit("Stopped before anything was made")
     took = "{} min {} s".format(*divmod(round(seconds), 60))
     print(f"{'Stopped after' if stopped else 'Finished in'} {took}:")
     for path in made:
         print(f"  {os.path.relpath(path)}")
-    if stopped and is_newer(output_dir / "state.npz", begun):
+    if can_go_on:
         print(f"To go on: {command_to_go_on(args)}")
