@@ -67,7 +67,7 @@ def explain(said, clues=()):
     hints = [hint for pattern, hint in ERRORS if re.search(pattern, said)]
     if "Session" in clues and re.search("FailedPrecondition|ninitialized|graph", said):
         hints.insert(0, OWN_SESSION)
-    if "^" in clues and re.match("TypeError|ValueError|InvalidArgument", said):
+    if "^" in clues and re.match("(Type|Value|ZeroDivision)Error|InvalidArgument", said):
         hints.insert(0, NO_POWER)
     # TensorFlow goes on for many lines, and names graphs and nodes that no student has seen.
     short = re.split(r" \(graphs are| for '\{\{|: Graph execution|\n", said)[0][:200].rstrip(". ")

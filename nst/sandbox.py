@@ -237,17 +237,11 @@ def _walls(stage):
 
 
 def _readable():
-    """List what Python and its packages need, without the project itself."""
-    folders = map(os.path.realpath, filter(os.path.isabs, [sys.base_prefix, *sys.path]))
-    ours = [folder for folder in folders if not Path(folder).is_relative_to(HIDDEN)]
-    found = [*SYSTEM, *ours, os.path.realpath(sys.prefix), *_own_packages()]
+    """List what Python and its packages need; of sys.path nothing else, as it may be the class."""
+    packages = [path for path in map(os.path.realpath, sys.path) if path.endswith("-packages")]
+    found = [*SYSTEM, os.path.realpath(sys.base_prefix), os.path.realpath(sys.prefix), *packages]
     wide = (os.path.sep, os.path.realpath(Path.home()))
     return [path for path in dict.fromkeys(found) if os.path.exists(path) and path not in wide]
-
-
-def _own_packages():
-    """Name site-packages again where it lies in a .venv of the project's."""
-    return [path for path in map(os.path.realpath, sys.path) if path.endswith("site-packages")]
 
 
 # --- what a submission may read ----------------------------------------------------------------
