@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from nst.assignment import FUNCTIONS, PUBLISHED
-from nst.examining import TRAINING
+from nst.examining import PATIENCE, TRAINING
 from nst.hints import NEVER_RETURNS
 from nst.judging import HELPERS, Outcome, check_facts, draw, judge, with_right_helper
 from nst.rehearsal import Rehearsals
@@ -38,7 +38,8 @@ class Examiner:
         self.limit, self._jobs, self._count = limit, jobs, count
         self._files, self._lock, self._closed = stage(), threading.Lock(), False
         self._spare, self._live = [], []
-        self._fill()  # the first ones warm up while TensorFlow is imported here
+        with suppress(OSError):
+            self._fill()  # the first ones warm up while TensorFlow is imported here
         import_tensorflow().logging.set_verbosity("ERROR")
         self._folder = tempfile.TemporaryDirectory(prefix="nst-grade-")
         weights = Path(self._folder.name, "weights.mat")
@@ -62,7 +63,8 @@ class Examiner:
                 self._count -= 1
             sandbox = self._spare.pop(0)
             self._count -= first
-            self._fill()
+            with suppress(OSError):  # a full disk, say, is told when one is needed
+                self._fill()
         sandbox.warm()
         return sandbox
 
@@ -96,9 +98,11 @@ class Examiner:
             raise
         except ValueError as error:
             outcomes = dict.fromkeys(ALL, (Outcome(None, str(error)), None))
-        except Exception as error:
-            said = f"it broke the grader: {type(error).__name__}: {error}"[:400]
+        except OSError as error:
+            said = f"it could not be graded here ({error.strerror or error}): grade it again."
             outcomes = dict.fromkeys(ALL, (Outcome(None, said), None))
+        except Exception as error:
+            outcomes = dict.fromkeys(ALL, (_broken(error), None))
         finally:
             if examination:
                 examination.stop()
@@ -117,6 +121,7 @@ class Examination:
     def __init__(self, examiner, cells):
         self._examiner, self._cells = examiner, cells
         self._sandbox, self._hanging, self._first = None, [], True
+        self._broken = ""
         self._ran = set()  # functions that gave more than None, or an error
         self._rng = np.random.default_rng()  # nobody can know these inputs beforehand
         self._sizes = [int(n) for n in self._rng.permutation([3, 5, 7, 11])[:3]]
@@ -153,8 +158,8 @@ class Examination:
             if values or "stops" in fields:
                 self._ran.add(name)
             return judge(name, samples, fields, values)
-        except (ValueError, TypeError, OverflowError):
-            return Outcome(None, "what it sends to the grader is nothing that a trial gives.")
+        except Exception as error:  # it made these facts and values
+            return _broken(error)
 
     def _train(self):
         if self._hanging:
@@ -162,38 +167,51 @@ class Examination:
             return Outcome(None, said), None
         limit = TRAINING_SHARE * self._examiner.limit
         fields, arrays = self._ask({"name": TRAINING}, {}, limit)
-        return self._examiner.rehearse(fields, arrays)
+        try:
+            return self._examiner.rehearse(fields, arrays)
+        except Exception as error:
+            return _broken(error), None
 
     def _ask(self, request, arrays, limit):
         name = request["name"]
         try:
             self._begin()
             request["limit"] = limit
-            fields, arrays = self._sandbox.ask(request, arrays, 2 * limit + GRACE)
+            fields, arrays = self._sandbox.ask(request, arrays, PATIENCE * limit + GRACE)
         except Lost as lost:
             fields, arrays = {"complaint": str(lost)}, {}
-        if self._sandbox.gone or fields.get("complaint") == NEVER_RETURNS:
+        gone = self._sandbox.gone and not self._broken
+        if gone or fields.get("complaint") == NEVER_RETURNS:
             self._hanging.append(name)
         return fields, arrays
 
     def _begin(self):
         """Have a sandbox that holds the submission."""
+        if self._broken:  # it would be so again
+            raise Lost(self._broken)
         if self._sandbox and not self._sandbox.gone:
             return
         self._sandbox = self._examiner.sandbox(self._first)
         self._first = False
         limit = START_SHARE * self._examiner.limit
-        submission = {"cells": self._cells, "hanging": self._hanging, "limit": limit}
+        hanging = [name for name in self._hanging if name in FUNCTIONS]
+        submission = {"cells": self._cells, "hanging": hanging, "limit": limit}
         try:
-            fields, _ = self._sandbox.ask(submission, limit=2 * limit + GRACE)
+            fields, _ = self._sandbox.ask(submission, limit=PATIENCE * limit + GRACE)
         except Lost as lost:
             fields = {"complaint": str(lost)}
         if "unprepared" in fields:
             said = str(fields["unprepared"])[:200]
-            raise ValueError(f"it could not be graded here: {said}. Make room, and grade it again.")
+            raise OSError(said)
         if "complaint" in fields:
             said = str(fields["complaint"])[:400]
-            raise ValueError(f"its imports and definitions do not run: {said}")
+            self._sandbox.stop()
+            self._broken = f"its imports and definitions do not run: {said}"
+            raise Lost(self._broken)
+
+
+def _broken(error):
+    return Outcome(None, f"it broke the grader: {type(error).__name__}: {error}"[:400])
 
 
 def _row(name, outcome, published):

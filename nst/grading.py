@@ -39,7 +39,10 @@ def grade_all(submissions, limit, jobs, show):
     from nst.examiner import Closed, Examiner, default_jobs  # imports TensorFlow
 
     results, jobs = [], jobs or default_jobs()
-    examiner = Examiner(limit, jobs, len(submissions))
+    try:
+        examiner = Examiner(limit, jobs, len(submissions))
+    except OSError as error:
+        sys.exit(f"nothing can be graded here ({error.strerror or error}): make room on the disk")
     with ThreadPoolExecutor(jobs) as threads:
         try:
             futures = [threads.submit(examiner.grade, *submission) for submission in submissions]

@@ -22,9 +22,16 @@ ERRORS = [  # what a message contains, and what to do
     ),
     ("attribute 'T'", "A tensor has no .T: take tf.transpose(A)."),
     ("attribute 'dot'", "A tensor has no .dot: take tf.matmul(A, B)."),
-    ("attribute '(sum|mean)'", "A tensor has no such method: take tf.reduce_sum or its kin."),
-    (r"Tensor' object has no attribute 'reshape'", "Take tf.reshape(a, shape)."),
-    (r"Tensor' object has no attribute 'transpose'", "Take tf.transpose(a)."),
+    ("attribute 'sum'", "TensorFlow has it as tf.reduce_sum(tensor)."),
+    ("attribute 'mean'", "TensorFlow has it as tf.reduce_mean(tensor); the formulas have a sum."),
+    ("Tensor'? object has no attribute 'reshape'", "Take tf.reshape(a, shape)."),
+    ("Tensor'? object has no attribute 'transpose'", "Take tf.transpose(A)."),
+    (
+        "Iterating over a symbolic",
+        "Python cannot go through a tensor: take a_G.get_shape().as_list() for its sizes, and "
+        "tf.reduce_sum for a sum.",
+    ),
+    ("'dict' object", "model is a dictionary of tensors: take model[layer_name]."),
     (r"operand type\(s\) for \^|[Ll]ogical_?[Xx]or", NO_POWER),
     ("ufunc|numpy array", "NumPy does not know tensors: take the tf function of that name."),
     ("attribute 'numpy'", "That is TensorFlow 2: in a graph only sess.run gives numbers."),
@@ -70,5 +77,7 @@ def explain(said, clues=()):
     if "^" in clues and re.match("(Type|Value|ZeroDivision)Error|InvalidArgument", said):
         hints.insert(0, NO_POWER)
     # TensorFlow goes on for many lines, and names graphs and nodes that no student has seen.
-    short = re.split(r" \(graphs are| for '\{\{|: Graph execution|\n", said)[0][:200].rstrip(". ")
+    short = re.split(r" \(graphs are|\. You can attempt| for '\{\{|: Graph execution|\n", said)[0][
+        :200
+    ].rstrip(". ")
     return f"{short}. {hints[0] if hints else 'Look at that line first.'}"

@@ -44,6 +44,11 @@ def scramble(a):
     return a.reshape(n_C, n_H * n_W)  # the same shape, but rows that mix the channels
 
 
+def by_rows(a):
+    _, n_H, n_W, n_C = a.shape
+    return a.reshape(n_H, n_W * n_C).T
+
+
 def gram(A):
     return A @ A.T  # (n_C, n_H*n_W) -> (n_C, n_C)
 
@@ -69,6 +74,10 @@ STYLE_MATRICES = table(
     (
         "these are Gram matrices of the wrong side",
         lambda a, b: (gram(unroll(a).T), gram(unroll(b).T)),
+    ),
+    (
+        "the rows are those of the picture, not channels",
+        lambda a, b: (gram(by_rows(a)), gram(by_rows(b))),
     ),
     (
         "it takes the Gram matrix of a difference",
@@ -239,6 +248,8 @@ TOTALS = table(  # of J_content, J_style, alpha, beta
     ("J_style is subtracted", lambda c, s, a, b: a * c - b * s),
     ("J_content is subtracted", lambda c, s, a, b: b * s - a * c),
     ("alpha and beta both weigh the sum", lambda c, s, a, b: (a + b) * (c + s)),
+    ("alpha weighs the product of both", lambda c, s, a, b: a * (c + b * s)),
+    ("alpha is added to J_content", lambda c, s, a, b: a + c + b * s),
     ("it divides by alpha and beta", lambda c, s, a, b: c / a + s / b),
     ("10 stands for alpha", lambda c, s, a, b: 10 * c + b * s, ARGUMENTS),
     ("40 stands for beta", lambda c, s, a, b: a * c + 40 * s, ARGUMENTS),
@@ -301,6 +312,6 @@ TRAININGS = table(  # (the picture that stays in the model, the returned one) af
             lambda noise, after, steps=steps: (after(noise, steps), after(noise, steps)),
             "The loop is for i in range(num_iterations), with one train_step in each turn.",
         )
-        for steps in (STEPS - 1, STEPS + 1, 2 * STEPS, 200)
+        for steps in (STEPS - 1, STEPS + 1, 2 * STEPS, 20, 200)
     ),
 )

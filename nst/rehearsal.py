@@ -18,7 +18,7 @@ from nst.trying import new_session
 
 COSTS = ("J", "J_content", "J_style")
 PICTURES = {"content": "the content picture", "style": "the style picture", "start": "the noise"}
-LARGEST = 3000  # pixels high or wide
+LARGEST = 1_000_000  # pixels
 PACES = 0.5, 20  # learning rates with which 200 steps still end in a picture
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # Adam's
 
@@ -91,8 +91,8 @@ def read(fields, arrays):
     shape = state.shape
     if len(shape) != 4 or shape[0] != 1 or shape[3] != 3 or not min(shape[1:3]) >= 16:
         return "it cannot be compared: model['input'] is no picture of shape (1, n_H, n_W, 3)."
-    if max(shape[1:3]) > LARGEST:
-        return f"it cannot be compared: the picture is larger than {LARGEST} pixels."
+    if shape[1] * shape[2] > LARGEST:
+        return f"it cannot be compared: the picture has more than {LARGEST:,} pixels."
     for name, picture in pictures.items():
         if picture.shape != shape:
             return f"it cannot be compared: {PICTURES[name]} has another shape than model['input']."

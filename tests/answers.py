@@ -351,7 +351,16 @@ WRONG = [  # (function, what its message says, edits of the solution: "old => ne
     (CONTENT, "the pictures are multiplied", "tf.square(tf.subtract => (tf.multiply"),
     (CONTENT, "n_C is forgotten", " * n_C) * total => ) * total"),
     (CONTENT, "n_H * n_W is forgotten", "4 * n_H * n_W * n_C => 4 * n_C"),
+    (CONTENT, "TensorFlow has it as tf.reduce_sum", "tf.reduce_sum => tf.sum"),
+    (CONTENT, "tf.reduce_sum for a sum", "tf.reduce_sum => sum"),
+    (CONTENT, "no gradient", "return J_content => return tf.stop_gradient(J_content)"),
+    (
+        CONTENT,
+        "no gradient",
+        "return J_content => return tf.stop_gradient(J_content) + 0 * tf.reduce_sum(a_G)",
+    ),
     # Gram matrix
+    (GRAM, "Take tf.transpose(A)", "tf.transpose(A) => A.transpose()"),
     (GRAM, "take tf.transpose(A)", "tf.transpose(A) => A.T"),
     (GRAM, "take tf.matmul(A, B)", "tf.matmul(A, tf.transpose(A)) => A.dot(tf.transpose(A))"),
     (GRAM, "it is halved", "return GA => return GA / 2"),
@@ -407,7 +416,9 @@ WRONG = [  # (function, what its message says, edits of the solution: "old => ne
         "gram_matrix(a_S) => gram_matrix(a_S) / (n_H * n_W)",
         "gram_matrix(a_G) => gram_matrix(a_G) / (n_H * n_W)",
     ),
+    (LAYER, "not channels", "[n_H * n_W, n_C] => [n_H, n_W * n_C]"),
     # style cost of all layers
+    (STYLE, "take model[layer_name]", "model[layer_name] => model.layer_name"),
     (STYLE, "in the order (a_G, a_S)", "cost(a_S, a_G) => cost(a_G, a_S)"),
     (STYLE, "a session of its own", "sess.run(out) => tf.Session().run(out)"),
     (
@@ -455,6 +466,7 @@ WRONG = [  # (function, what its message says, edits of the solution: "old => ne
     (TOTAL, "a number, not a tensor", "return J => return 0 if tf.is_tensor(J) else J"),
     (TOTAL, "They must be", "alpha = 10, beta = 40 => alpha"),
     (TOTAL, "in another order", "J_content, J_style, alpha => J_style, J_content, alpha"),
+    (TOTAL, "alpha * J_content + beta * J_style, and", "return J => return J ** 2"),
     (TOTAL, "10 stands for alpha", "alpha *  => 10 * "),
     # training
     (

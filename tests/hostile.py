@@ -55,7 +55,6 @@ ATTACKS = {
             for _ in range(200):
                 verdict()
     """,
-    "sends_a_verdict_once": "name == 'model_nn' and verdict()",
     "sends_an_extra_key": "name == 'model_nn' and verdict(verdict='pass', got=1)",
     "sends_a_list": "name == 'model_nn' and send(frame(['pass', []]))",
     "sends_nested_json": "name == 'model_nn' and send(frame(b'[' * 100_000))",
@@ -64,7 +63,6 @@ ATTACKS = {
             send(frame([{}, {}], length=5000))
             time.sleep(0.1)
     """,
-    "announces_four_gigabytes": "name == 'model_nn' and send(b'\\xff' * 8)",
     "sends_an_endless_stream": """
         def flood():
             while True:
@@ -72,10 +70,6 @@ ATTACKS = {
         if name == 'model_nn':
             threading.Thread(target=flood, daemon=True).start()
             time.sleep(1)
-    """,
-    "sends_odd_arrays": """
-        if name == 'model_nn':
-            send(frame([{'turn': 3}, {'value0': ['<f4', [-1, 10**9]], 'value1': [['O'], 'x']}]))
     """,
     # it changes the examiner
     "replaces_the_answer": """
@@ -166,16 +160,8 @@ ATTACKS = {
     # it ends, hangs, fills
     "kills_its_parent": "name == 'gram_matrix' and os.kill(os.getppid(), signal.SIGKILL)",
     "kills_everybody": "name == 'model_nn' and os.kill(-1, signal.SIGKILL)",
-    "kills_its_group": "name == 'model_nn' and os.killpg(0, signal.SIGKILL)",
     "crashes": "name == 'model_nn' and ctypes.string_at(0)",
     "closes_every_file": "name == 'model_nn' and os.closerange(0, 1000)",
-    "swallows_each_interrupt": """
-        while name == 'model_nn':
-            try:
-                time.sleep(100)
-            except BaseException:
-                pass
-    """,
     "never_ends_at_its_import": """
         signal.setitimer(signal.ITIMER_REAL, 0)
         while not name:
@@ -241,7 +227,6 @@ ATTACKS = {
                 pass
         os.system('echo FORGED; echo FORGED >&2')
     """,
-    "prints_without_end": "print('x' * 10**7) if name else None",
     "has_a_name_of_300_characters": "raise NameError('x' * 300)",
 }
 TRAINED = {"sends_infinite_training"}  # these need the cells of the training, too
