@@ -14,7 +14,7 @@ import numpy as np
 
 from nst.assignment import FUNCTIONS, PUBLISHED
 from nst.examining import PATIENCE, TRAINING
-from nst.hints import NEVER_RETURNS
+from nst.hints import DIES, NEVER_RETURNS
 from nst.judging import HELPERS, Outcome, check_facts, draw, judge, with_right_helper
 from nst.rehearsal import Rehearsals
 from nst.sandbox import Lost, Sandbox, stage
@@ -34,12 +34,16 @@ class Examiner:
     """What grades submissions, several at once if asked by several threads."""
 
     def __init__(self, limit, jobs, count):
-        """Prepare for `count` submissions, with `limit` seconds of processor time a function."""
+        """Be ready to start, for `count` submissions, with `limit` seconds of processor time each."""
         self.limit, self._jobs, self._count = limit, jobs, count
-        self._files, self._lock, self._closed = stage(), threading.Lock(), False
-        self._spare, self._live = [], []
+        self._files, self._lock, self._closed = None, threading.Lock(), False
+        self._spare, self._live, self._folder = [], [], None
+
+    def start(self):
+        """Begin; `close` must follow, whatever happens. Raises OSError where nothing can be."""
+        self._files = stage()
         with suppress(OSError):
-            self._fill()  # the first ones warm up while TensorFlow is imported here
+            self._fill()  # the first ones warm up while TensorFlow is made ready here
         import_tensorflow().logging.set_verbosity("ERROR")
         self._folder = tempfile.TemporaryDirectory(prefix="nst-grade-")
         weights = Path(self._folder.name, "weights.mat")
@@ -74,7 +78,8 @@ class Examiner:
             self._closed = True
         for sandbox in self._live:
             sandbox.stop()
-        self._folder.cleanup()
+        if self._folder:
+            self._folder.cleanup()
 
     def grade(self, path, folder=None):
         """Grade one file; whatever it does becomes its rows.
@@ -137,7 +142,8 @@ class Examination:
         comes last, so that the right one is of no use to what keeps it.
         """
         found = {name: self._try(name) for name in FUNCTIONS}
-        training = self._train()
+        failed = [name for name in FUNCTIONS if found[name].complaint]
+        training = self._train(failed)
         for name, (helper, right) in HELPERS.items():
             if name in self._ran and (found[name].complaint or found[helper].complaint):
                 source = {helper: inspect.getsource(right)}
@@ -161,12 +167,16 @@ class Examination:
         except Exception as error:  # it made these facts and values
             return _broken(error)
 
-    def _train(self):
+    def _train(self, failed):
         if self._hanging:
             said = f"it did not run, as {self._hanging[0]} does not return."
             return Outcome(None, said), None
         limit = TRAINING_SHARE * self._examiner.limit
         fields, arrays = self._ask({"name": TRAINING}, {}, limit)
+        if failed and fields.get("complaint") in (NEVER_RETURNS, DIES):
+            # such as a Gram matrix of the wrong side, of 120,000 × 120,000 entries
+            said = f"it takes more time or memory than a right one. First put {failed[0]} right."
+            return Outcome(None, said), None
         try:
             return self._examiner.rehearse(fields, arrays)
         except Exception as error:

@@ -39,18 +39,19 @@ def grade_all(submissions, limit, jobs, show):
     from nst.examiner import Closed, Examiner, default_jobs  # imports TensorFlow
 
     results, jobs = [], jobs or default_jobs()
-    try:
-        examiner = Examiner(limit, jobs, len(submissions))
-    except OSError as error:
-        sys.exit(f"nothing can be graded here ({error.strerror or error}): make room on the disk")
+    examiner = Examiner(limit, jobs, len(submissions))
     with ThreadPoolExecutor(jobs) as threads:
         try:
+            examiner.start()
             futures = [threads.submit(examiner.grade, *submission) for submission in submissions]
             for (path, _), future in zip(submissions, futures, strict=True):
                 results.append({"notebook": str(path), "rows": future.result()})
                 show(results[-1])
         except (KeyboardInterrupt, Closed):
             pass  # what is graded so far is shown
+        except OSError as error:
+            said = error.strerror or error
+            sys.exit(f"nothing can be graded here ({said}): make room on the disk, and try again")
         finally:
             threads.shutdown(wait=False, cancel_futures=True)
             examiner.close()
@@ -74,7 +75,10 @@ def main(arguments=None):
             verdicts = [row["verdict"] for row in result["rows"]]
             print_line(short_name(result["notebook"], width), verdicts, width, out)
 
-    results = grade_all(submissions, args.limit, args.jobs, show)
+    try:
+        results = grade_all(submissions, args.limit, args.jobs, show)
+    except KeyboardInterrupt:  # while TensorFlow was being imported
+        results = []
     if args.json:
         print(json.dumps(results, indent=1))
     elif results and not table:
