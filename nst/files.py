@@ -25,10 +25,14 @@ def temporary_beside(path):
         with tempfile.TemporaryDirectory(prefix=".", dir=path.parent) as folder:
             yield Path(folder, path.name)
     except OSError as error:
-        raise OSError(
-            f"{path} cannot be written ({error.strerror or error}): make room on the disk, or "
-            f"choose another output folder"
-        ) from None
+        raise _cannot_write(path, error) from None
+
+
+def _cannot_write(path, error):
+    return OSError(
+        f"{path} cannot be written ({error.strerror or error}): make room on the disk, or choose "
+        "another output folder"
+    )
 
 
 def make_folder(path):
@@ -57,6 +61,8 @@ def claimed(folder):
         raise RuntimeError(
             f"{folder} is in use by another run: wait for it, or choose another output folder"
         ) from None
+    except OSError as error:
+        raise _cannot_write(lock.lock_file, error) from None
     try:
         yield
     finally:

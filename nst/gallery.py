@@ -14,8 +14,6 @@ and needs no files of this machine: the pictures travel there and back with the 
 """
 
 import argparse
-import csv
-import io
 import logging
 import os
 import sys
@@ -28,26 +26,18 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import matplotlib
 from nbclient.exceptions import CellExecutionError, DeadKernelError
-from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from nst.config import LAB, PROJECT, WORKPLACE
+from nst.config import LAB, WORKPLACE
 from nst.files import whole_file
-from nst.pictures import check_picture_path, load_image
-from nst.runner import run
+from nst.pairs import own_pairs, read_pairs
+from nst.pictures import check_picture_path
+from nst.runner import Parser, own_path, run, whole_number
+from nst.sheets import contact_sheet
 
 ONE_AT_A_TIME = threading.Lock()  # however many threads a Dask worker has
-LARGEST = (240, 180)  # of a picture on the contact sheet, in pixels
-TILE = (248, 212)  # with its title and some white
 LOST = "the Dask scheduler was lost: when it is back, run the same command again"
-ROWS = 50  # pairs below one another on the sheet; a JPEG's height has a limit
-
-
-class Pair(NamedTuple):
-    name: str  # of the result, without .jpg
-    content: Path
-    style: Path
+PATIENCE = 5  # seconds before it is said that a cluster has no workers
 
 
 class Row(NamedTuple):
@@ -55,82 +45,6 @@ class Row(NamedTuple):
     result: str  # made, skipped or failed
     seconds: int | str  # to paint it, or "" where that was not finished
     why: str
-
-
-def own_pairs():
-    """The pairs of the project's own pictures."""
-    pairs = {
-        "pyramid": "impressionist",
-        "ruins": "starry_swirl",
-        "tomb": "kashi",
-        "fluid": "blue_abstract",
-    }
-    images = PROJECT / "images"
-    return [
-        Pair(f"{content}_{style}", images / f"{content}.jpg", images / f"{style}.jpg")
-        for content, style in pairs.items()
-    ]
-
-
-def read_pairs(path):
-    """Read a list of pairs: CSV in UTF-8, separated by commas, semicolons (Excel) or tabs.
-
-    Raises OSError or ValueError, in one sentence that names the line.
-    """
-    text = _read_text(path)
-    delimiter = max(",;\t", key=text.partition("\n")[0].count)
-    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    pairs, lines = [], {}
-    try:
-        rows.fieldnames = [name.strip().lower() for name in rows.fieldnames or []]
-        for column in ("content", "style"):
-            if column not in rows.fieldnames:
-                raise ValueError(f"names no column {column}: begin the list with content,style")
-        for row in rows:
-            cells = {column: (cell or "").strip() for column, cell in row.items() if column}
-            if any(cells.values()):  # spreadsheets leave rows of separators
-                pair = _pair(cells, path.parent)
-                line = lines.setdefault(pair.name.casefold(), rows.line_num)
-                if line != rows.line_num:
-                    raise ValueError(
-                        f"would make {pair.name}.jpg, as line {line} does: "
-                        "give one of them another name in a column name"
-                    )
-                pairs.append(pair)
-    except ValueError as error:
-        raise ValueError(f"line {max(rows.line_num, 1)} of {path} {error}") from None
-    except csv.Error as error:
-        raise ValueError(
-            f"line {rows.reader.line_num} of {path} is no CSV ({error}): see to its quotes"
-        ) from None
-    if not pairs:
-        raise ValueError(f"{path} lists no pairs: put a content and a style on each line")
-    return pairs
-
-
-def _read_text(path):
-    try:
-        data = path.read_bytes()
-        return data.decode("utf-8-sig")  # Excel marks its UTF-8
-    except OSError as error:
-        raise OSError(
-            f"{path} cannot be read ({error.strerror}): name a CSV file of pairs"
-        ) from None
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise ValueError(f"line {line} of {path} is not UTF-8: save it as CSV UTF-8") from None
-
-
-def _pair(cells, folder):
-    """Make a pair of one line of a list; ValueError, without its subject, where it makes none."""
-    for column in ("content", "style"):
-        if not cells[column]:
-            raise ValueError(f"has no {column}: name a picture there")
-    content, style = folder / cells["content"], folder / cells["style"]
-    name = cells.get("name") or f"{content.stem}_{style.stem}"
-    if Path(name).name != name or name.casefold() == "gallery":
-        raise ValueError(f"has the name {name}: choose another, without folders")
-    return Pair(name, content, style)
 
 
 # --- painting ------------------------------------------------------------------------------------
@@ -203,10 +117,10 @@ def make_gallery(pairs, output, values, client=None):
 def _todo(pairs, output, rows):
     """Yield (pair, content, style) for what is to be painted; write down the others in `rows`."""
     for pair in pairs:
-        if (output / f"{pair.name}.jpg").exists():
-            rows[pair] = Row(pair.name, "skipped", "", "it is already there")
-            continue
         try:
+            if (output / f"{pair.name}.jpg").exists():
+                rows[pair] = Row(pair.name, "skipped", "", "it is already there")
+                continue
             content, style = [(path.name, path.read_bytes()) for path in pair[1:]]
         except OSError as error:
             why = f"{error.filename} cannot be read ({error.strerror}): check its name in the list"
@@ -259,6 +173,8 @@ def _paint_on_cluster(todo, values, client):
     pairs, running = {}, as_completed()
     with suppress(OSError):  # the scheduler is lost
         for pair, *pictures in todo:
+            if not pairs:
+                _await_a_worker(client)
             future = client.submit(paint_there, *pictures, pure=False)
             pairs[future.key] = pair
             running.add(future)
@@ -267,6 +183,16 @@ def _paint_on_cluster(todo, values, client):
                 yield pairs[done.key], partial(_result, done)
         for done in running:
             yield pairs[done.key], partial(_result, done)
+
+
+def _await_a_worker(client):
+    from distributed import TimeoutError
+
+    try:
+        client.wait_for_workers(1, timeout=PATIENCE)
+    except TimeoutError:
+        print("no workers yet, waiting: nst gallery --help says how one is started", flush=True)
+        client.wait_for_workers(1)
 
 
 def _result(future):
@@ -288,55 +214,25 @@ def _result(future):
 # --- the contact sheet ---------------------------------------------------------------------------
 
 
-def contact_sheet(pairs, output):
-    """Write output/gallery.jpg: a row of content, style and result for every pair that is made."""
-    rows = [(pair.content, pair.style, output / f"{pair.name}.jpg") for pair in pairs]
-    rows = [row for row in rows if all(path.is_file() for path in row)]
-    if not rows:
-        return
-    width, height = 3 * TILE[0], TILE[1]
-    columns = -(-len(rows) // ROWS)
-    sheet = Image.new("RGB", (columns * width, min(len(rows), ROWS) * height), "white")
-    for i, row in enumerate(rows):
-        with Image.open(row[-1]) as result:
-            size = ImageOps.contain(result, LARGEST).size
-        x, y = i // ROWS * width, i % ROWS * height
-        for k, path in enumerate(row):
-            sheet.paste(_tile(path, size), (x + k * TILE[0], y))
-    buffer = io.BytesIO()
-    sheet.save(buffer, "JPEG", quality=90)
-    with whole_file(output / "gallery.jpg") as file:
-        file.write_bytes(buffer.getvalue())
-
-
-def _tile(path, size):
-    """Draw a picture, cropped as the lab crops it, in the middle of a tile under its name."""
-    tile = Image.new("RGB", TILE, "white")
-    title = TILE[1] - LARGEST[1]
-    picture = Image.fromarray(load_image(path, height=size[1], width=size[0]))
-    tile.paste(picture, ((TILE[0] - size[0]) // 2, title + (LARGEST[1] - size[1]) // 2))
-    font = ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf"), 13)
-    name = path.stem.replace("_", " ")
-    ImageDraw.Draw(tile).text((TILE[0] / 2, title - 10), name, "black", font, anchor="mm")
-    return tile
-
-
 # --- the command ---------------------------------------------------------------------------------
 
 
 def main(arguments=None):
     """Be the command `nst gallery`."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="nst gallery",
-        description="Paint a list of pairs of pictures with the lab, and a contact sheet of them.",
+        description=__doc__,
         epilog="example: nst gallery --pairs class.csv --iterations 100",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--pairs", type=Path, help="CSV file with the columns content and style")
+    parser.add_argument(
+        "--pairs", type=own_path, help="CSV file with the columns content and style"
+    )
     parser.add_argument("--scheduler", help="address of a Dask scheduler: tcp://host:port")
-    parser.add_argument("--iterations", type=int, help="steps of the optimiser")
+    parser.add_argument("--iterations", type=whole_number(1), help="steps of the optimiser")
     parser.add_argument("--precision", help="float32, bfloat16 or auto")
     parser.add_argument(
-        "--output", type=Path, default=WORKPLACE / "output" / "gallery", help="for the results"
+        "--output", type=own_path, default=WORKPLACE / "output" / "gallery", help="for the results"
     )
     args = parser.parse_args(arguments)
     values = {"ITERATIONS": args.iterations, "PRECISION": args.precision}

@@ -1,10 +1,9 @@
-"""What makes a training step cheap: frozen weights, Gram matrices of one product.
+"""Frozen convolutions, Gram matrices, activations as arrays: what makes a step cheap.
 
-TensorFlow computes the gradient of whatever a graph holds. Of a frozen network and of Gram matrices
-less will do, and the graph is told so by gradients of its own.
+It works behind the course's lines: the student's `minimize`, `gram_matrix` and `sess.run` stay as
+the course wrote them. Nothing of TensorFlow's is touched before a network is built.
 """
 
-import functools
 from contextlib import suppress
 
 import numpy as np
@@ -13,14 +12,39 @@ from nst.tf1 import import_tensorflow
 
 tf = import_tensorflow()
 
+# --- frozen convolutions -------------------------------------------------------------------------
 
-def frozen_convolution(x, W, b):
-    """Convolve, add the bias and rectify: (1, h, w, n_in) -> (1, h, w, n_out)."""
-    register_gradients()
-    frozen = {"Conv2D": "FrozenConv2D", "BiasAdd": "FrozenBiasAdd"}
-    with tf.get_default_graph().gradient_override_map(frozen):
-        y = tf.nn.conv2d(x, _frozen(W), strides=1, padding="SAME")
-        return tf.nn.relu(tf.nn.bias_add(y, _frozen(b)))
+# How to compute the two directions, see nst.processor: is the convolution a transposed one?
+WAYS = {"plain": (False, True), "transposed": (True, True), "turned": (False, False)}
+
+
+def frozen_convolution(x, W, b, way):
+    """Convolve, add the bias and rectify: (1, h, w, n_in) -> (1, h, w, n_out).
+
+    Optimizer.minimize makes a convolution compute its kernel's gradient although nothing asks for
+    it, a third of a step. This one has a gradient of its own, by the input alone: a convolution
+    too, with the kernel turned by 180° and its channels swapped. Either is computed as such, or as
+    the transposed convolution (`conv2d_backprop_input`) with the other kernel.
+
+    Arguments:
+    x -- tensor (1, h, w, n_in)
+    W, b -- arrays (3, 3, n_in, n_out) and (n_out,), of x's type
+    way -- one of WAYS
+    """
+    there, back = WAYS[way]  # transposed?
+    kernel, back_kernel = _frozen_pair(W, there, not back)
+
+    @tf.custom_gradient
+    def layer(x, kernel, back_kernel):
+        y = tf.nn.relu(tf.nn.bias_add(_convolve(x, kernel, there), b))
+
+        def gradient(dy):
+            dz = tf.raw_ops.ReluGrad(gradients=dy, features=y)
+            return _convolve(dz, back_kernel, back), None, None
+
+        return y, gradient
+
+    return layer(x, kernel, back_kernel)
 
 
 def round_kernel(W, dtype):
@@ -40,6 +64,25 @@ def round_kernel(W, dtype):
     return rounded
 
 
+def _frozen_pair(W, *turned):
+    """Freeze a kernel twice, turned or not; where both are the same, once."""
+    frozen = {which: _frozen(turn(W) if which else W) for which in set(turned)}
+    return [frozen[which] for which in turned]
+
+
+def turn(W):
+    """Turn a kernel by 180° and swap its channels: (3, 3, n_in, n_out) -> (3, 3, n_out, n_in)."""
+    return np.ascontiguousarray(W[::-1, ::-1].swapaxes(2, 3))
+
+
+def _convolve(x, W, transposed):
+    """Convolve (1, h, w, n_in) by W (3, 3, n_in, n_out), or, transposed, (3, 3, n_out, n_in)."""
+    if not transposed:
+        return tf.nn.conv2d(x, W, strides=1, padding="SAME")
+    shape = (*x.shape.as_list()[:3], W.shape.as_list()[2])
+    return tf.nn.conv2d_backprop_input(shape, W, x, strides=[1] * 4, padding="SAME")
+
+
 def _frozen(value):
     """Put one array of weights into the graph so that no optimiser or initialiser touches it.
 
@@ -53,7 +96,48 @@ def _frozen(value):
     start = tf.placeholder(value.dtype, value.shape)
     variable = tf.Variable(start, trainable=False, collections=[], use_resource=False)
     sess.run(variable.initializer, {start: value})
-    return variable
+    return variable.value()
+
+
+# --- activations as arrays -----------------------------------------------------------------------
+
+
+class Activations(np.ndarray):
+    """An array that TensorFlow takes into a graph as a `large_constant`; all else is NumPy's.
+
+    TensorFlow registers no conversion for arrays or their kin, but asks any object for its
+    `__tf_tensor__` (tf.types.experimental.TensorProtocol).
+    """
+
+    def __tf_tensor__(self, dtype=None, name=None):
+        """Be what `tf.convert_to_tensor` makes of this array."""
+        array = np.asarray(self, dtype and dtype.as_numpy_dtype)
+        return tf.constant(array) if tf.executing_eagerly() else large_constant(array)
+
+    def __array_wrap__(self, array, context=None, return_scalar=False):
+        """Be a plain array, or a number, again after arithmetic."""
+        return array[()]
+
+
+LARGE = 500_000  # bytes; the smallest layer of the style cost, conv5_1, has 970,000 at 400×300
+
+
+def keep_arrays_out_of_graphs(sess):
+    """Have `sess.run` return large arrays as `Activations`, alone or in a list.
+
+    The course computes `a_S = sess.run(out)` and builds its cost of that array.
+    """
+    run = sess.run
+
+    def wrap(value):
+        large = isinstance(value, np.ndarray) and value.nbytes >= LARGE
+        return value.view(Activations) if large else value
+
+    def run_and_wrap(*args, **kwargs):
+        values = run(*args, **kwargs)
+        return [wrap(value) for value in values] if isinstance(values, list) else wrap(values)
+
+    sess.run = run_and_wrap
 
 
 def large_constant(array):
@@ -75,11 +159,22 @@ def large_constant(array):
     return tensor
 
 
-def _frozen_convolution_gradient(op, gradient):
-    x, W = op.inputs
-    return tf.nn.conv2d_backprop_input(
-        x.shape, W, gradient, strides=op.get_attr("strides"), padding=op.get_attr("padding")
-    ), None
+# --- Gram matrices -------------------------------------------------------------------------------
+
+
+def ease_gram_matrices(graph):
+    """Give the matrix products that follow in a graph the gradient that is cheap for Gram matrices.
+
+    However a student writes `gram_matrix`.
+    """
+    with suppress(KeyError):  # registered by an earlier network
+        tf.RegisterGradient("GramMatMul")(_matmul_gradient)
+        tf.RegisterGradient("GramTranspose")(_transpose_gradient)
+    # it ends with the last reference to it
+    graph.gram_gradient = graph.gradient_override_map(
+        {"MatMul": "GramMatMul", "Transpose": "GramTranspose"}
+    )
+    graph.gram_gradient.__enter__()
 
 
 def _matmul_gradient(op, gradient):
@@ -128,29 +223,3 @@ def _is_transpose(a, b, flipped):
     """Tell whether tensor `a` is `tf.transpose(b)` (names tell tensors apart), multiplied as is."""
     matrix = _transposed(a)
     return matrix is not None and matrix.name == b.name and not any(flipped)
-
-
-# Optimizer.minimize makes a convolution compute its kernel's gradient although nothing asks for
-# it, a third of a step. The frozen gradients have none.
-_GRADIENTS = {
-    "FrozenConv2D": _frozen_convolution_gradient,
-    "FrozenBiasAdd": lambda op, gradient: (gradient, None),
-    "GramMatMul": _matmul_gradient,
-    "GramTranspose": _transpose_gradient,
-}
-
-
-@functools.cache
-def register_gradients():
-    """Tell TensorFlow of the gradients above, when a network is first built and not on import."""
-    for name, gradient in _GRADIENTS.items():
-        with suppress(KeyError):  # a reloaded module finds them registered
-            tf.RegisterGradient(name)(gradient)
-
-
-def use_gram_gradients(graph):
-    """Have the Gram matrices that follow in a graph differentiated by the gradients above."""
-    graph.gram_gradient = graph.gradient_override_map(
-        {"MatMul": "GramMatMul", "Transpose": "GramTranspose"}
-    )
-    graph.gram_gradient.__enter__()  # it ends with the last reference to it: with the graph

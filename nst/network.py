@@ -1,24 +1,22 @@
 """VGG as a graph: a dictionary of layers, frozen."""
 
 import math
-import os
-import re
-from pathlib import Path
 
 import numpy as np
 import psutil
 
-from nst.config import CONFIG
-from nst.gradients import frozen_convolution, round_kernel, use_gram_gradients
+from nst.config import BYTES_PER_PIXEL, CONFIG
+from nst.gradients import (
+    ease_gram_matrices,
+    frozen_convolution,
+    keep_arrays_out_of_graphs,
+    round_kernel,
+)
+from nst.processor import choose_kernels, computes_bfloat16
 from nst.tf1 import import_tensorflow
-from nst.weights import layer_names, name_weights, read_vgg
+from nst.weights import layer_names, read_named_vgg
 
 tf = import_tensorflow()
-
-# What the lab's training run takes at its peak, beside 0.8 GB; measured from 200×150 to 1600×1200
-# pixels. Style activations that go into the costs as arrays, as in the course, take half as much
-# again, which does not matter at the course's 400×300.
-BYTES_PER_PIXEL = 3000
 
 
 def load_vgg_model(
@@ -46,7 +44,7 @@ def load_vgg_model(
     and of a float32 tensor for every layer: the ReLU outputs `conv1_1` … `conv5_4` and the
     pooled `avgpool1` … `avgpool5`; each block halves height and width, rounding up
 
-    Raises FileNotFoundError or ValueError, in one sentence.
+    Raises FileNotFoundError or ValueError, and MemoryError where training would not fit.
     """
     if tf.executing_eagerly():
         raise RuntimeError(
@@ -59,9 +57,11 @@ def load_vgg_model(
     settings = (str(path), height, width, precision, pooling)
     owner.vgg_models = built = getattr(owner, "vgg_models", {})
     if settings not in built:
-        _check_memory(height, width)
+        check_memory(height, width)
+        if not built and owner is not graph:
+            keep_arrays_out_of_graphs(owner)
         built[settings] = _build_vgg(*settings)
-        use_gram_gradients(graph)
+        ease_gram_matrices(graph)
     model, description = built[settings]
     print(description)
     return model
@@ -71,8 +71,8 @@ def _build_vgg(path, height, width, precision, pooling):
     """Build the layers of `load_vgg_model`; return them with the line that describes them."""
     dtype = tf.as_dtype(precision)
     pool = {"average": tf.nn.avg_pool2d, "max": tf.nn.max_pool2d}[pooling]
-    depth, weights = read_vgg(path)
-    name = name_weights(path, weights)
+    way = choose_kernels(precision)
+    depth, weights, name = read_named_vgg(path)
     description = f"VGG-{depth}, {name}, computed in {precision}: {path}"
     if precision == "bfloat16" and not computes_bfloat16():
         description += " (this processor only emulates bfloat16: float32 is faster)"
@@ -80,11 +80,11 @@ def _build_vgg(path, height, width, precision, pooling):
     layer = model["input"]
     for name in layer_names(depth):
         if name == "conv1_1":  # bfloat16's 8 bits are too few for pixels; 3 channels cost little
-            layer = tf.cast(frozen_convolution(layer, *weights.pop(name)), dtype)
+            layer = tf.cast(frozen_convolution(layer, *weights.pop(name), way), dtype)
         elif name in weights:
             W, b = weights.pop(name)
             layer = frozen_convolution(
-                layer, round_kernel(W, dtype), b.astype(dtype.as_numpy_dtype)
+                layer, round_kernel(W, dtype), b.astype(dtype.as_numpy_dtype), way
             )
         else:
             layer = pool(layer, ksize=2, strides=2, padding="SAME")
@@ -92,7 +92,7 @@ def _build_vgg(path, height, width, precision, pooling):
     return model, description
 
 
-def _check_memory(height, width):
+def check_memory(height, width):
     """Refuse a size whose training run would not fit into the memory that is free now."""
     if tf.config.list_physical_devices("GPU"):
         return  # it has memory of its own
@@ -156,24 +156,3 @@ def choose_precision(precision="auto"):
     if precision != "auto":
         raise ValueError(f"the precision is {precision!r}: choose 'float32', 'bfloat16' or 'auto'")
     return "bfloat16" if computes_bfloat16() else "float32"
-
-
-def computes_bfloat16():
-    """Tell whether TensorFlow's convolutions run on hardware for bfloat16 here.
-
-    That is an NVIDIA GPU of compute capability 8 or more, or a processor with AVX512-BF16 or AMX,
-    unless TensorFlow is told to leave oneDNN, whose kernels use these instructions, or oneDNN to
-    leave them: the environment variables TF_ENABLE_ONEDNN_OPTS and ONEDNN_MAX_CPU_ISA.
-    """
-    gpus = tf.config.list_physical_devices("GPU")
-    if gpus:
-        details = tf.config.experimental.get_device_details(gpus[0])
-        return details.get("compute_capability", (0, 0)) >= (8, 0)
-    allowed = os.environ.get("ONEDNN_MAX_CPU_ISA", "ALL").upper()
-    if os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "0" or not re.search(
-        "ALL|DEFAULT|BF16|FP16|AMX|AVX10", allowed
-    ):
-        return False
-    processor = Path("/proc/cpuinfo")  # Linux; elsewhere TensorFlow has no fast bfloat16
-    flags = processor.read_text().split() if processor.exists() else []
-    return "avx512_bf16" in flags or "amx_bf16" in flags

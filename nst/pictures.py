@@ -3,20 +3,25 @@
 Images are RGB; "0-255" means as stored, "normalised" means with `CONFIG.MEANS` subtracted.
 """
 
-import difflib
 import os
-import warnings
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import imageio.v3 as imageio
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, JpegImagePlugin
+import psutil
+from PIL import ExifTags, Image, ImageOps
 
 from nst.config import CONFIG
 from nst.files import temporary_beside, whole_file
+from nst.formats import open_picture, to_srgb, turn_upright
 
-PICTURE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
+JPEG_EXTENSIONS = (".jpg", ".jpeg")
+PICTURE_EXTENSIONS = (*JPEG_EXTENSIONS, ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
+
+# What the lab paints differs in colour from pixel to pixel: with Pillow's own settings (quality 75,
+# colour at half the resolution) a JPEG is 25 dB from the picture, with these 36, at four times the
+# size.
+JPEG_OPTIONS = {"quality": 95, "subsampling": "4:4:4"}
 
 SHORTEST_SIDE = 16  # pixels; VGG's four poolings before conv5 leave one
 
@@ -24,9 +29,10 @@ SHORTEST_SIDE = 16  # pixels; VGG's four poolings before conv5 leave one
 def load_image(path, height=CONFIG.IMAGE_HEIGHT, width=CONFIG.IMAGE_WIDTH):
     """Read a picture: upright, cropped about its centre and resampled, never stretched.
 
-    Any kind that Pillow reads: an animation gives its first frame, transparency becomes white,
-    16 bits per channel become 8. A 32-bit grey picture states no white, so its values are stretched
-    from black to white.
+    Any kind that Pillow reads, and HEIC where pillow-heif is installed: an animation gives its
+    first frame, transparency becomes white, 16 bits per channel become 8, and colours that an
+    embedded profile explains become sRGB. A 32-bit grey picture states no white, so its values are
+    stretched from black to white.
 
     Arguments:
     path -- of the picture
@@ -39,18 +45,24 @@ def load_image(path, height=CONFIG.IMAGE_HEIGHT, width=CONFIG.IMAGE_WIDTH):
     """
     _check_pixels("height", height)
     _check_pixels("width", width)
-    with _open_picture(path) as picture:
+    _check_memory(height, width)
+    with open_picture(path) as picture:
         # JPEG decodes at 1/2, 1/4 or 1/8 of its size for a fraction of the memory; twice what is
         # wanted, either way up, leaves LANCZOS enough to work on
         picture.draft(None, (2 * max(height, width),) * 2)
         is_16_bit = picture.mode != "F" and picture.format in ("PNG", "PPM")
-        upright = _turn_upright(picture)
+        upright = turn_upright(picture)
         if upright.mode.startswith(("I", "F")):  # grey of 16 or 32 bits, which convert would clip
             grey = ImageOps.fit(upright.convert("F"), (width, height), Image.Resampling.LANCZOS)
             is_16_bit |= upright.mode.startswith("I;16")
             return np.repeat(_grey_levels(np.asarray(grey), is_16_bit)[:, :, None], 3, axis=2)
         mode = "RGBA" if upright.has_transparency_data else "RGB"
-        fitted = ImageOps.fit(upright.convert(mode), (width, height), Image.Resampling.LANCZOS)
+        profile = upright.info.get("icc_profile")
+        if mode == "RGBA" or not profile or upright.mode not in ("CMYK", "L", "LAB"):
+            upright = upright.convert(mode)
+        fitted = ImageOps.fit(upright, (width, height), Image.Resampling.LANCZOS)
+        if profile:
+            fitted = to_srgb(fitted, profile)
         if mode == "RGBA":
             fitted = Image.alpha_composite(Image.new("RGBA", fitted.size, "white"), fitted)
         return np.array(fitted.convert("RGB"))
@@ -66,14 +78,16 @@ def fit_size(path, longest=CONFIG.IMAGE_WIDTH):
     Raises OSError or ValueError.
     """
     _check_pixels("longest", longest, least=SHORTEST_SIDE)
-    with _open_picture(path) as picture:
+    with open_picture(path) as picture:
         if picture.format in ("PNG", "TIFF"):  # the header alone does not tell which way is up
             picture.load()
         width, height = picture.size
         if picture.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8):  # lies on its side
             width, height = height, width
     scale = longest / max(height, width)
-    return tuple(max(SHORTEST_SIDE, round(side * scale)) for side in (height, width))
+    height, width = (max(SHORTEST_SIDE, round(side * scale)) for side in (height, width))
+    _check_memory(height, width)
+    return height, width
 
 
 def _check_pixels(name, value, least=1):
@@ -81,72 +95,14 @@ def _check_pixels(name, value, least=1):
         raise ValueError(f"the {name} is {value!r}: give a whole number of pixels from {least} up")
 
 
-@contextmanager
-def _open_picture(path):
-    """Open a picture with Pillow; whatever fails before the block ends becomes one sentence."""
-    if os.path.isdir(path):
-        raise IsADirectoryError(f"{path} is a folder, not a picture: name a picture in it")
-    picture = None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd EXIF and the like: no help to a reader
-            with _open_any_size(path) as picture:
-                yield picture
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{os.path.abspath(path)} is not there: {_advice(path)}") from None
-    except Image.DecompressionBombError:
-        raise ValueError(
-            f"{path} has more than {2 * Image.MAX_IMAGE_PIXELS / 1e6:.0f} megapixels, too many for "
-            f"any format but JPEG: save it smaller or as JPEG"
-        ) from None
-    except Exception as error:  # Pillow raises a dozen kinds for a damaged file
-        if getattr(error, "strerror", None):
-            raise OSError(
-                f"{path} cannot be opened ({error.strerror}): check its name and your right to "
-                f"read it"
-            ) from None
-        if picture:
-            raise ValueError(
-                f"{path} is a {picture.format} picture that is damaged or cut off "
-                f"({error or type(error).__name__}): copy it again, or save it anew as JPEG or PNG"
-            ) from None
-        with open(path, "rb") as file:
-            start = file.read(20)
-        raise ValueError(
-            f"{path} is no picture that can be read (it starts with {start!r} and has "
-            f"{os.path.getsize(path):,} bytes): save it as JPEG or PNG and try again"
-        ) from None
-
-
-def _open_any_size(path):
-    """Open a picture, a JPEG even beyond Pillow's limit: its draft mode needs little memory."""
-    try:
-        return Image.open(path)
-    except Image.DecompressionBombError:
-        with suppress(SyntaxError):  # no JPEG
-            return JpegImagePlugin.JpegImageFile(path)
-        raise
-
-
-def _advice(path):
-    """Say what to do about a picture that is not there: name the one that may be meant."""
-    folder, name = os.path.split(path)
-    try:
-        names = {other.casefold(): other for other in os.listdir(folder or ".")}
-    except OSError:
-        return f"check the folder {folder}"
-    near = difflib.get_close_matches(name.casefold(), names, n=1)
-    if near:
-        return f"did you mean {os.path.join(folder, names[near[0]])}?"
-    return "check the name of the picture"
-
-
-def _turn_upright(picture):
-    """Turn and mirror a picture as its EXIF orientation asks."""
-    picture.load()
-    picture.getexif()  # which Pillow keeps,
-    picture.info.pop("exif", None)  # so that it need not write it back: it fails for odd EXIF
-    return ImageOps.exif_transpose(picture)
+def _check_memory(height, width):
+    """Refuse at once a size whose pixels, as float32, would fill the memory that is free."""
+    need, free = 12 * int(height) * int(width), psutil.virtual_memory().available
+    if need > free:
+        raise MemoryError(
+            f"a picture of {width}×{height} pixels takes {need / 1e9:,.0f} GB of memory, "
+            f"{free / 1e9:.0f} GB are free: choose a smaller size"
+        )
 
 
 def _grey_levels(grey, is_16_bit):
@@ -253,10 +209,11 @@ def save_animation(path, pictures, seconds=0.4):
 
 def _write_picture(path, pixels, **options):
     """Encode in memory, then write: on a full disk Pillow's own writing can lose bytes silently."""
+    extension = Path(path).suffix.lower()
+    if extension in JPEG_EXTENSIONS:
+        options |= JPEG_OPTIONS
     try:
-        data = imageio.imwrite(
-            "<bytes>", pixels, extension=Path(path).suffix.lower(), plugin="pillow", **options
-        )
+        data = imageio.imwrite("<bytes>", pixels, extension=extension, plugin="pillow", **options)
     except (OSError, OverflowError, ValueError) as error:  # beyond the format's longest side
         raise ValueError(
             f"{path} cannot hold pixels of shape {np.shape(pixels)} ({error}): save them as PNG"

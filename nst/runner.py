@@ -1,88 +1,59 @@
 """Run a notebook from the terminal, and keep the executed copy.
 
-The values given replace those of the notebook's cell with the tag `parameters`. The terminal shows
-the sections as they come, what the cells tagged `terminal` print, and the line that
-`nst.training.Run` keeps up to date.
+The values given replace those of the notebook's cell with the tag `parameters`. What the terminal
+shows, and how Ctrl-C stops a run, stands in nst/terminal.py.
 """
 
 import argparse
-import asyncio
+import atexit
+import logging
 import os
 import re
-import signal
+import shlex
+import shutil
 import sys
 import time
 from contextlib import suppress
 from pathlib import Path
 
 import nbformat
-from nbclient import NotebookClient
+import psutil
+from jupyter_client import AsyncKernelManager
 from nbclient.exceptions import CellExecutionError
-from nbclient.util import ensure_async
 
-from nst.config import IN_CHECKOUT, LAB, PROJECT, WORKPLACE
-from nst.notebook import PROGRESS_ID
+from nst.config import BYTES_PER_PIXEL, CONFIG, IN_CHECKOUT, LAB, PROJECT, WORKPLACE
+from nst.files import temporary_beside, whole_file
+from nst.pictures import SHORTEST_SIDE, fit_size
+from nst.terminal import TerminalClient, ctrl_c_to
 
-STOPPED = "Stopped after iteration"
+UNFINISHED = "_unfinished"  # in the name of the copy of a run that failed
+
+log = logging.getLogger(__name__)  # nbclient's: what it tells there is told in one sentence here
+log.addHandler(logging.NullHandler())
+log.propagate = False
 
 
-class TerminalClient(NotebookClient):
-    """Execute a notebook and tell the terminal how far it is."""
+def _tagged(notebook):
+    return [i for i, c in enumerate(notebook.cells) if "parameters" in c.metadata.get("tags", [])]
 
-    echo = False  # print what cells print
-    line = ""  # the progress line that stands on the terminal
-    interrupted = False
-    printed = 0.0  # when a log, which cannot overwrite a line, got its last one
 
-    def say(self, text):
-        """Print a line for good."""
-        print(f"\n{text}" if self.line else text, flush=True)
-        self.line = ""
-
-    def show_progress(self, line):
-        """Print a line over the one before; a log gets one every 10 seconds."""
-        if sys.stdout.isatty():
-            print(f"\r{line:{len(self.line)}}", end="", flush=True)
-            self.line = line
-        elif time.monotonic() > self.printed + 10:
-            print(line, flush=True)
-            self.printed = time.monotonic()
-
-    def interrupt(self):
-        """Pass Ctrl-C on to the kernel, which ends its training run and keeps the picture."""
-        self.interrupted = True
-        self.say("  stopping after this iteration")
-        self.interruption = asyncio.ensure_future(ensure_async(self.km.interrupt_kernel()))
-
-    async def async_execute_cell(self, cell, cell_index, **kwargs):
-        # Windows, where Ctrl-C reaches the kernel by itself; a thread, as in a Dask worker
-        with suppress(NotImplementedError, RuntimeError):
-            asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self.interrupt)
-        if cell.cell_type == "markdown":
-            for line in cell.source.splitlines():
-                if line.startswith(("# ", "## ")):
-                    self.say(line.lstrip("# "))
-        return await super().async_execute_cell(cell, cell_index, **kwargs)
-
-    def process_message(self, msg, cell, cell_index):
-        content = msg["content"]
-        if content.get("transient", {}).get("display_id", "").startswith(PROGRESS_ID):
-            self.show_progress("  " + content["data"]["text/plain"])
-        if msg["msg_type"] == "stream":
-            shown = "terminal" in cell.metadata.get("tags", [])
-            for line in content["text"].splitlines():
-                if self.echo:
-                    self.say(line)
-                elif shown or line.startswith(STOPPED):
-                    self.say(f"  {line}")
-        return super().process_message(msg, cell, cell_index)
+def installed_values(notebook, output_dir):
+    """Return what a notebook must be told where nst is installed: it has no folder to itself."""
+    if IN_CHECKOUT or not _tagged(notebook):
+        return {}
+    return {"VGG_MODEL": CONFIG.VGG_MODEL, "OUTPUT_DIR": str(output_dir)}
 
 
 def set_parameters(notebook, values):
     """Insert a cell that sets `values` (name to value) behind the cell tagged `parameters`."""
-    tagged = [i for i, c in enumerate(notebook.cells) if "parameters" in c.metadata.get("tags", [])]
+    tagged = _tagged(notebook)
+    if not tagged and set(values) <= {"OUTPUT_DIR"}:
+        return  # a notebook of anyone's: only its executed copy goes there
     if not tagged:
-        raise ValueError("the notebook has no cell with the tag `parameters` to set values in")
+        raise ValueError(
+            f"the notebook has no cell with the tag `parameters`, in which {', '.join(values)} "
+            "could be set: give that tag to the cell with its settings"
+        )
     source = "\n".join(f"{name} = {value!r}" for name, value in values.items())
     cell = nbformat.v4.new_code_cell(source, metadata={"tags": ["injected-parameters"]})
     notebook.cells.insert(tagged[0] + 1, cell)
@@ -94,66 +65,187 @@ def is_course_notebook(notebook):
     return "compat.v1" not in code and re.search(r"\btf\.(Interactive)?Session\b", code)
 
 
+def read_notebook(path):
+    """Read a notebook, without the outputs that it is stored with.
+
+    Raises OSError or ValueError, in one sentence.
+    """
+    try:
+        notebook = nbformat.read(path, as_version=4)
+        for cell in notebook.cells:
+            if cell.cell_type == "code":
+                cell.outputs, cell.execution_count = [], None
+    except OSError as error:
+        raise OSError(
+            f"{path} cannot be read ({error.strerror or error}): check the notebook's name"
+        ) from None
+    except Exception:  # each of nbformat, json and jsonschema raises its own
+        raise ValueError(
+            f"{path} is no Jupyter notebook, or a damaged one: download or save it again as .ipynb"
+        ) from None
+    return notebook
+
+
 def run(path, output_dir, values):
     """Execute the notebook at `path` and write the executed copy into `output_dir`.
 
-    A course notebook of 2018 gets TensorFlow 1, and what it prints is printed here too.
+    A course notebook of 2018 gets TensorFlow 1, and what it prints is printed here too. What a
+    failed run did is kept as <name>_unfinished.ipynb, beside the copy of an earlier one.
+
+    Raises CellExecutionError; RuntimeError where the kernel dies; OSError or ValueError, in one
+    sentence; KeyboardInterrupt once Ctrl-C has ended the run.
     """
-    notebook = nbformat.read(path, as_version=4)
+    notebook = read_notebook(path)
+    values = installed_values(notebook, output_dir) | values
     if values:
         set_parameters(notebook, values)
+    copy = output_dir / path.name
+    if copy.resolve() == path.resolve():
+        raise ValueError(f"the executed copy would replace {path}: choose another output folder")
+    with temporary_beside(copy):  # before hours of work, not after
+        pass
     client = TerminalClient(
         notebook,
         timeout=None,
+        startup_timeout=300,
+        shell_timeout_interval=1,
         kernel_name="python3",
+        kernel_manager_class=AsyncKernelManager,
         resources={"metadata": {"path": str(path.parent)}},
-        extra_arguments=["--log-level=ERROR"],
+        extra_arguments=["--log-level=CRITICAL"],
+        log=log,
     )
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)}
     if is_course_notebook(notebook):
         client.echo = True
         client.extra_arguments += ["--ext=nst"]
+    begun = time.time()
     try:
-        client.execute(env=environment)
-    except CellExecutionError:
-        if not client.interrupted:
-            raise
+        with ctrl_c_to(client):
+            client.execute(env=os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)})
+    except (Exception, KeyboardInterrupt) as error:
+        stopped = client.interrupted or isinstance(error, KeyboardInterrupt)
+        if not (stopped and is_newer(output_dir / "generated_image.jpg", begun)):
+            copy = copy.with_stem(copy.stem + UNFINISHED)
+        if client.code_cells_executed:
+            with suppress(OSError):  # the first failure is the one to tell
+                _write(notebook, copy)
+        raise KeyboardInterrupt if stopped else error from None
     finally:
-        output_dir.mkdir(parents=True, exist_ok=True)
-        nbformat.write(notebook, output_dir / path.name)
+        # nbclient leaves it there where the kernel dies before its first answer
+        atexit.unregister(client._cleanup_kernel)
+    _write(notebook, copy)
     if client.interrupted:
         raise KeyboardInterrupt
 
 
+def _write(notebook, path):
+    with whole_file(path) as temporary:
+        nbformat.write(notebook, temporary)
+
+
+def is_newer(path, begun):
+    """Tell whether the file `path` is there and was written after the time `begun`."""
+    try:
+        return path.stat().st_mtime >= begun
+    except OSError:
+        return False
+
+
 def from_project(path):
     """Name a path of the caller's as a notebook finds it, which works in the project's folder."""
-    if path is None:
-        return None
-    path = Path(path).absolute()
+    if path is None or "://" in str(path):  # an address is refused where pictures are read
+        return path
+    path = Path(path).expanduser().absolute()
     return str(path.relative_to(PROJECT) if path.is_relative_to(PROJECT) else path)
 
 
-def main(arguments=None):
-    """Be the command `nst run`."""
-    parser = argparse.ArgumentParser(
+# --- the command ---------------------------------------------------------------------------------
+
+
+class Parser(argparse.ArgumentParser):
+    """Refuses an argument in one sentence, without the usage."""
+
+    def error(self, message):
+        sys.exit(f"{self.prog}: {message}: {self.prog} --help says what can be given")
+
+
+def whole_number(least):
+    """Return the type of an option that is a whole number from `least` up."""
+
+    def number(text):
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text} is no whole number from {least} up")
+        return int(text)
+
+    return number
+
+
+def yes_or_no(text):
+    """Be the type of an option that may be switched off, as by RESUME=0."""
+    if text.lower() in ("1", "yes", "true", "on"):
+        return True
+    if text.lower() in ("0", "no", "false", "off"):
+        return False
+    raise argparse.ArgumentTypeError(f"{text} is neither 1 nor 0")
+
+
+def own_path(text):
+    """Be the type of an option that names a file or folder, perhaps from ~ on."""
+    return Path(os.path.expanduser(text))
+
+
+def _parser():
+    parser = Parser(
         prog="nst run",
         description="Run the lab, or another notebook, from the terminal.",
         epilog="example: nst run --content photo.jpg --style painting.jpg --size 600",
     )
-    parser.add_argument("notebook", nargs="?", type=Path, default=LAB)
+    parser.add_argument("notebook", nargs="?", type=own_path, default=LAB)
     parser.add_argument("--content", help="content picture")
     parser.add_argument("--style", help="style picture")
-    parser.add_argument("--size", type=int, help="longest side of the content, in pixels")
-    parser.add_argument("--iterations", type=int, help="steps of the optimiser")
-    parser.add_argument("--precision", help="float32, bfloat16 or auto")
+    parser.add_argument(
+        "--size", type=whole_number(SHORTEST_SIDE), help="longest side of the content, in pixels"
+    )
+    parser.add_argument("--iterations", type=whole_number(1), help="steps of the optimiser")
+    parser.add_argument("--precision", choices=["float32", "bfloat16", "auto"])
     parser.add_argument("--weights", help="weight file, of VGG-19 or VGG-16")
     parser.add_argument(
-        "--output", type=Path, help="folder for everything that is made, default: output"
+        "--output", type=own_path, help="folder for everything that is made, default: output"
     )
     parser.add_argument(
-        "--resume", action="store_true", default=None, help="go on where a stopped run stopped"
+        "--resume", nargs="?", type=yes_or_no, const=True, help="go on where a stopped run stopped"
     )
-    args = parser.parse_args(arguments)
+    return parser
+
+
+def _check(args):
+    """Find before anything is started what can be found wrong with the pictures and their size."""
+    for picture in filter(None, (args.content, args.style)):
+        fit_size(picture)
+    if args.size:
+        height, width = fit_size(args.content or PROJECT / CONFIG.CONTENT_IMAGE, args.size)
+        if BYTES_PER_PIXEL * height * width > psutil.virtual_memory().available:
+            from nst.network import check_memory  # here: it imports TensorFlow
+
+            check_memory(height, width)
+
+
+def command_to_go_on(args):
+    """Write the command that goes on with a run, as it was begun: by make or not."""
+    given = {name: str(value) for name, value in vars(args).items() if value is not None}
+    given["resume"] = "1"
+    if args.notebook == LAB:
+        del given["notebook"]
+    if "MAKELEVEL" in os.environ and not args.weights:
+        return shlex.join(["make", "run", *(f"{k.upper()}={v}" for k, v in given.items())])
+    notebook = [given.pop("notebook")] if "notebook" in given else []
+    python = [] if shutil.which("nst") else [Path(sys.executable).name, "-m"]
+    return shlex.join([*python, "nst", "run", *(f"--{k}={v}" for k, v in given.items()), *notebook])
+
+
+def main(arguments=None):
+    """Be the command `nst run`."""
+    args = _parser().parse_args(arguments)
     output_dir = args.output.absolute() if args.output else WORKPLACE / "output"
     values = {
         "CONTENT_IMAGE": from_project(args.content),
@@ -163,20 +255,35 @@ def main(arguments=None):
         "PRECISION": args.precision,
         "RESUME": args.resume,
         "VGG_MODEL": from_project(args.weights),
-        "OUTPUT_DIR": from_project(output_dir) if args.output or not IN_CHECKOUT else None,
+        "OUTPUT_DIR": from_project(output_dir) if args.output else None,
     }
     start, begun, stopped = time.monotonic(), time.time(), False
     try:
+        _check(args)
         run(args.notebook, output_dir, {k: v for k, v in values.items() if v is not None})
     except CellExecutionError as error:
-        sys.exit(f"\n{error.ename}: {error.evalue}")
-    except (OSError, ValueError) as error:
+        sys.exit(f"\n{error.ename}: {error.evalue.partition(chr(10))[0]}")
+    except (MemoryError, OSError, ValueError) as error:
         sys.exit(f"\n{error}")
     except KeyboardInterrupt:
         stopped = True
-    minutes, seconds = divmod(round(time.monotonic() - start), 60)
-    print(f"{'Stopped after' if stopped else 'Finished in'} {minutes} min {seconds} s:")
-    for name in ("generated_image.jpg", "evolution.gif", args.notebook.name):
-        made = output_dir / name
-        if made.exists() and made.stat().st_mtime >= begun:
-            print(f"  {os.path.relpath(made)}")
+    except RuntimeError:  # of nbclient: the kernel died, or never came
+        again = "choose a smaller size"
+        if is_newer(output_dir / "state.npz", begun):
+            again = f"go on from its last report by {command_to_go_on(args)}"
+        sys.exit(f"\nthe notebook's kernel died, perhaps as memory ran out: make room and {again}")
+    _tell(args, output_dir, time.monotonic() - start, begun, stopped)
+
+
+def _tell(args, output_dir, seconds, begun, stopped):
+    """Say how long it took, what was made, and how to go on with a run that was stopped."""
+    names = ("generated_image.jpg", "evolution.gif", args.notebook.name)
+    made = [output_dir / name for name in names if is_newer(output_dir / name, begun)]
+    if stopped and not made:
+        sys.exit("Stopped before anything was made")
+    took = "{} min {} s".format(*divmod(round(seconds), 60))
+    print(f"{'Stopped after' if stopped else 'Finished in'} {took}:")
+    for path in made:
+        print(f"  {os.path.relpath(path)}")
+    if stopped and is_newer(output_dir / "state.npz", begun):
+        print(f"To go on: {command_to_go_on(args)}")

@@ -1,9 +1,9 @@
 """A run to watch, stop and continue, behind a training loop that has the course's own shape."""
 
+import gc
 import signal
 import threading
 import time
-import zipfile
 from contextlib import ExitStack
 from pathlib import Path
 from uuid import uuid4
@@ -43,7 +43,9 @@ def estimate(sess, train_step, num_iterations):
             "optimiser first"
         )
     _the_image(sess)
-    start = tf.global_variables_initializer()
+    gc.collect()  # an earlier graph that no name holds any more, and its network: 0.1 GB
+    with sess.graph.as_default():  # a check cell that was run again has left another
+        start = tf.global_variables_initializer()
     sess.run(start)
     sess.run(train_step)  # the first step is slower: TensorFlow allocates its memory
     begin = time.perf_counter()
@@ -131,20 +133,26 @@ class Run:
 
     def __enter__(self):
         self._image = _the_image(self._sess)
+        if not all(map(tf.is_tensor, self._costs)):  # a check cell has given their names to numbers
+            raise RuntimeError(
+                "the costs are not all tensors: run the cells from the session to the optimiser "
+                "again"
+            )
         if self.num_iterations < 1:
             raise ValueError(f"a run of {self.num_iterations} iterations: ask for 1 or more")
         with ExitStack() as stack:
             stack.enter_context(claimed(self.output_dir))
             check_picture_path(self.output_dir / "0.png")  # before hours of work, not after
             self._session_run = self._sess.run
-            with self._sess.graph.as_default():
-                self._nothing = tf.no_op()
+            # a check cell that was run again has left another graph as the default
+            stack.enter_context(self._sess.graph.as_default())
+            self._nothing = tf.no_op()
             self._state = self._read_state() if self._resume else None
             if threading.current_thread() is threading.main_thread():  # only it catches signals
                 self._old_handler = signal.signal(signal.SIGINT, self._stop)
                 stack.callback(signal.signal, signal.SIGINT, self._old_handler)
             self._sess.run = self._watched_run
-            stack.callback(self._sess.__dict__.pop, "run")
+            stack.callback(setattr, self._sess, "run", self._session_run)
             self._stack = stack.pop_all()
         return self
 
@@ -155,7 +163,7 @@ class Run:
                 save_image(self.output_dir / "generated_image.jpg", self.image)
                 print(
                     f"Stopped after iteration {self._iteration}, the picture is kept: "
-                    "to go on from here set RESUME = True (make run RESUME=1)"
+                    "to go on from here set RESUME = True"
                 )
                 return True
             if kind is None and self._iteration >= 0:
@@ -163,7 +171,7 @@ class Run:
         if "is not an element of this graph" in str(error):
             raise RuntimeError(
                 "the costs or the optimiser belong to an earlier graph: run the cells from the "
-                "content cost to the optimiser again"
+                "session to the optimiser again"
             ) from None
         return False
 
@@ -259,10 +267,19 @@ class Run:
     def _save_state(self, iteration):
         """Write the image, Adam's memory, and the costs so far."""
         variables = {v.op.name: v for v in self._variables()}
-        values, costs = self._session_run([variables, self._costs])
+        values, costs = self._session_run(variables), self._know_again()
         history = [(i, *costs) for i, costs in self._history.items()]
         with whole_file(self.output_dir / "state.npz") as file:
             np.savez(file, iteration=iteration, history=history, costs=costs, **values)
+
+    def _know_again(self):
+        """Return the image's three costs, and what 1 of content, 1 of style adds to the total.
+
+        They agree only where pictures, layers and weights do; the total alone would hide alpha.
+        """
+        total, content, style = self._costs
+        weights = [self._session_run(total, {content: c, style: 1 - c}) for c in (1, 0)]
+        return [*self._session_run(self._costs), *weights]
 
     def _variables(self):
         return self._sess.graph.get_collection(tf.GraphKeys.GLOBAL_VARIABLES)
@@ -274,11 +291,12 @@ class Run:
                 state = dict(file)
             first = int(state["iteration"]) + 1
             state["history"] = state["history"].reshape(-1, 4)
+            state["costs"] = state["costs"].reshape(5)
         except FileNotFoundError:
             raise FileNotFoundError(
                 f"{path} is not there, so no run can be continued: set RESUME = False"
             ) from None
-        except (EOFError, KeyError, OSError, ValueError, zipfile.BadZipFile):
+        except Exception:  # zipfile, NumPy and Python's tokenizer raise their own kinds
             raise ValueError(f"{path} is damaged: set RESUME = False") from None
         if first < 1:
             raise ValueError(f"{path} is damaged: set RESUME = False")
@@ -302,8 +320,7 @@ class Run:
             raise ValueError(
                 f"{path} is from a run of another size or optimiser: set RESUME = False"
             ) from None
-        # the image costs what it did only where pictures, weights of the costs and layers agree
-        if not np.allclose(self._session_run(self._costs), self._state["costs"], rtol=0.02):
+        if not np.allclose(self._know_again(), self._state["costs"], rtol=0.02):
             raise ValueError(
                 f"{path} is from a run with other pictures or settings: name the same again, or "
                 "set RESUME = False"

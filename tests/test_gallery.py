@@ -1,7 +1,9 @@
 """The gallery: lists of pairs, painting here and on a Dask cluster, the contact sheet."""
 
+import io
 import shutil
 import sys
+from contextlib import redirect_stdout
 
 import dask
 import numpy as np
@@ -9,8 +11,8 @@ import pytest
 from distributed import LocalCluster
 from PIL import Image
 
-from nst import gallery
-from nst.gallery import Pair
+from nst import gallery, sheets
+from nst.pairs import Pair, own_pairs, read_pairs
 
 SIZE = (48, 36)
 
@@ -100,13 +102,13 @@ def test_a_list_is_read_whatever_a_spreadsheet_makes_of_it(tmp_path, data):
     path = tmp_path / "pairs.csv"
     path.write_bytes(data)
     expected = Pair("one_two", tmp_path / "a" / "one.jpg", tmp_path / "b" / "two.png")
-    assert gallery.read_pairs(path) == [expected]
+    assert read_pairs(path) == [expected]
 
 
 def test_names_tell_pairs_of_equal_file_names_apart(tmp_path):
     path = tmp_path / "pairs.csv"
     path.write_text("name,content,style\nAnna,a/1.jpg,s.jpg\nBjörn,b/1.jpg,s.jpg\n", "utf-8")
-    assert [pair.name for pair in gallery.read_pairs(path)] == ["Anna", "Björn"]
+    assert [pair.name for pair in read_pairs(path)] == ["Anna", "Björn"]
 
 
 @pytest.mark.parametrize(
@@ -158,7 +160,7 @@ def test_a_list_that_is_not_there_is_refused_in_one_sentence(tmp_path, command):
 
 
 def test_the_projects_own_pairs_are_there():
-    for pair in gallery.own_pairs():
+    for pair in own_pairs():
         assert pair.content.is_file()
         assert pair.style.is_file()
 
@@ -215,6 +217,21 @@ def test_an_output_folder_that_cannot_be_is_refused_in_one_sentence(tmp_path, co
     )
 
 
+def test_a_name_too_long_for_a_file_fails_alone(pairs, tmp_path, capsys):
+    """The others are skipped here, since their results are there; the sheet is made of them."""
+    output = tmp_path / "made"
+    output.mkdir()
+    for pair in pairs[1:]:
+        shutil.copy(pair.content, output / f"{pair.name}.jpg")
+    pairs[0] = pairs[0]._replace(name=300 * "x")
+    rows = gallery.make_gallery(pairs, output, {})
+    gallery.contact_sheet(pairs, output)
+    assert [row.result for row in rows] == ["failed", "skipped", "skipped"]
+    assert rows[0].why.endswith("(File name too long): check its name in the list")
+    with Image.open(output / "gallery.jpg") as sheet:
+        assert sheet.height == 2 * sheets.TILE[1]
+
+
 # --- the contact sheet ---------------------------------------------------------------------------
 
 
@@ -227,7 +244,7 @@ def test_the_contact_sheet_shows_content_style_and_result_in_a_row(tmp_path):
     pairs = [Pair("one", red, green), Pair("failed", red, red), Pair("two", green, red)]
     gallery.contact_sheet(pairs, tmp_path)
 
-    width, height = gallery.TILE
+    width, height = sheets.TILE
     with Image.open(tmp_path / "gallery.jpg") as sheet:
         assert sheet.size == (3 * width, 2 * height)
         colours = [
@@ -237,7 +254,7 @@ def test_the_contact_sheet_shows_content_style_and_result_in_a_row(tmp_path):
         ]
         pixels = np.asarray(sheet)
     assert np.sum(pixels[height // 2, :width, 1] < 128) == 120  # a portrait keeps its shape
-    title = pixels[: height - gallery.LARGEST[1]]
+    title = pixels[: height - sheets.LARGEST[1]]
     assert (title.min(), title.max()) == (0, 255)
     red, green, blue = [1, 0, 0], [0, 1, 0], [0, 0, 1]
     assert colours == [red, green, blue, green, red, red]
@@ -266,6 +283,32 @@ def test_every_pair_is_made_once_though_a_worker_is_killed(
     assert {kernels for _, kernels in trainings} == {"1"}  # one at a time, of two threads
     killed = trainings[0][0]
     assert killed not in [worker for worker, _ in trainings[1:]]
+
+
+def test_a_cluster_without_workers_is_said_and_waited_for(pairs, tmp_path, monkeypatch, capsys):
+    """What a worker does is another test's; this one's fails at once, in this very process."""
+
+    def paint(*_):
+        raise RuntimeError("painted by the worker that came")
+
+    class Output(io.StringIO):
+        def write(self, text):
+            if "no workers yet" in text:
+                cluster.scale(1)
+            return super().write(text)
+
+    monkeypatch.setattr(gallery, "paint", paint)
+    monkeypatch.setattr(gallery, "PATIENCE", 0.1)
+    with (
+        LocalCluster(
+            n_workers=0, processes=False, dashboard_address=None, local_directory=tmp_path
+        ) as cluster,
+        cluster.get_client() as client,
+        redirect_stdout(Output()) as said,
+    ):
+        rows = gallery.make_gallery(pairs, tmp_path / "made", {}, client)
+    assert said.getvalue().splitlines()[0].startswith("no workers yet, waiting: ")
+    assert [row.why for row in rows] == 3 * ["painted by the worker that came"]
 
 
 def test_a_scheduler_that_does_not_answer_is_refused_in_one_sentence(tmp_path, command):

@@ -8,6 +8,8 @@ import nbformat
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
+from nbclient import NotebookClient
+from nbformat.v4 import new_code_cell, new_notebook
 
 import nst_utils
 from benchmark import published as published_run
@@ -17,6 +19,11 @@ from nst.config import CONFIG, LAB
 
 pytestmark = pytest.mark.numbers
 SHAPE = (1, 5, 3, 4)  # n_H, n_W, n_C all different: a swapped axis shows
+PUBLISHED_GA = [
+    [6.42230511, -4.42912197, -2.09668207],
+    [-4.42912197, 19.46583748, 19.56387138],
+    [-2.09668207, 19.56387138, 20.6864624],
+]
 
 
 @pytest.fixture(scope="module")
@@ -43,10 +50,9 @@ def gram(a):
 
 
 def published_activations():
-    """The course's `tf.random_normal` under graph seed 1: see the comment in the lab's check."""
+    """The course's `tf.random_normal`s, with the seeds that TensorFlow 1 derived for them."""
     tf.set_random_seed(1)
-    draw = [tf.random_normal([1, 4, 4, 3], mean=1, stddev=4, seed=seed) for seed in (3, 9)]
-    return draw
+    return [tf.random_normal([1, 4, 4, 3], mean=1, stddev=4, seed=seed) for seed in (3, 9)]
 
 
 @pytest.mark.parametrize(
@@ -63,17 +69,82 @@ def test_gram_matrix_of_the_check_cell_is_the_published_one(lab):
     with tf.Graph().as_default(), tf.Session():
         tf.set_random_seed(1)
         GA = lab.gram_matrix(tf.random_normal([3, 2], mean=1, stddev=4, seed=3)).eval()
-    published = [
-        [6.42230511, -4.42912197, -2.09668207],
-        [-4.42912197, 19.46583748, 19.56387138],
-        [-2.09668207, 19.56387138, 20.6864624],
-    ]
-    np.testing.assert_allclose(GA, published, rtol=1e-5)
+    np.testing.assert_allclose(GA, PUBLISHED_GA, rtol=1e-5)
 
 
 def test_total_cost_of_the_check_cell_is_the_published_one(lab):
     draw = np.random.RandomState(3)
     assert lab.total_cost(draw.randn(), draw.randn()) == pytest.approx(35.34667875478276, rel=1e-12)
+
+
+# The assignment's way to write its cells: what a student pastes into the lab.
+PASTED = [
+    """\
+content_image = scipy.misc.imread("images/pyramid.jpg")
+imshow(content_image)
+content_image = reshape_and_normalize_image(content_image)
+generated_image = generate_noise_image(content_image)
+imshow(generated_image[0])
+print(content_image.shape, generated_image.shape)""",
+    """\
+def compute_content_cost(a_C, a_G):
+    m, n_H, n_W, n_C = a_G.get_shape().as_list()
+    a_C_unrolled = tf.reshape(tf.transpose(a_C, perm=[0, 3, 1, 2]), [m, n_C, -1])
+    a_G_unrolled = tf.reshape(tf.transpose(a_G, perm=[0, 3, 1, 2]), [m, n_C, -1])
+    return 1 / (4 * n_H * n_W * n_C) * tf.reduce_sum(np.power(a_G_unrolled - a_C_unrolled, 2))""",
+    """\
+tf.reset_default_graph()
+with tf.Session() as test:
+    tf.set_random_seed(1)
+    a_C = tf.random_normal([1, 4, 4, 3], mean=1, stddev=4)
+    a_G = tf.random_normal([1, 4, 4, 3], mean=1, stddev=4)
+    print('J_content = ' + str(compute_content_cost(a_C, a_G).eval()))""",
+    """\
+tf.reset_default_graph()
+with tf.Session() as test:
+    tf.set_random_seed(1)
+    A = tf.random_normal([3, 2*1], mean=1, stddev=4)
+    print('GA = ' + str(gram_matrix(A).eval()))""",
+    """\
+tf.reset_default_graph()
+with tf.Session() as test:
+    tf.set_random_seed(1)
+    a_S = tf.random_normal([1, 4, 4, 3], mean=1, stddev=4)
+    a_G = tf.random_normal([1, 4, 4, 3], mean=1, stddev=4)
+    print('J_style_layer = ' + str(compute_layer_style_cost(a_S, a_G).eval()))""",
+    """\
+tf.reset_default_graph()
+with tf.Session() as test:
+    np.random.seed(3)
+    J_content = np.random.randn()
+    J_style = np.random.randn()
+    print('J = ' + str(total_cost(J_content, J_style)))""",
+]
+
+
+def test_cells_of_the_assignment_print_the_published_numbers_in_the_lab_s_kernel():
+    functions = ["compute_content_cost", "gram_matrix", "compute_layer_style_cost", "total_cost"]
+    sources = {cell.id: cell.source for cell in nbformat.read(LAB, as_version=4).cells}
+    lab = [sources[cell] for cell in ("setup", "imports", *functions)]
+    # its own content cost is checked before the pasted one takes its place
+    pasted = [PASTED[0], PASTED[2], *PASTED[1:]]
+    cells = [new_code_cell(source) for source in lab + pasted]
+    client = NotebookClient(
+        new_notebook(cells=cells), timeout=300, resources={"metadata": {"path": str(LAB.parent)}}
+    )
+    executed = client.execute()
+    printed = [
+        "".join(output.text for output in cell.outputs if output.get("name") == "stdout")
+        for cell in executed.cells
+    ]
+    shapes, lab_content, _, content, GA, layer, total = printed[len(lab) :]
+    assert shapes == "(1, 300, 400, 3) (1, 300, 400, 3)\n"
+    assert lab_content == content == "J_content = 6.76559\n"
+    assert layer == "J_style_layer = 9.19028\n"
+    assert total == "J = 35.34667875478276\n"
+    assert GA.startswith("GA = [[")
+    numbers = [float(number) for number in re.findall(r"-?\d+\.\d+", GA)]
+    np.testing.assert_allclose(numbers, np.ravel(PUBLISHED_GA), rtol=1e-5)
 
 
 # --- against NumPy -------------------------------------------------------------------------------
@@ -167,6 +238,7 @@ def test_the_stored_lab_is_one_clean_run():
     assert not any(o.output_type == "error" or o.get("name") == "stderr" for o in outputs)
     text = "".join(output.get("text", "") for output in outputs)
     assert "Iteration 180 :" in text
+    assert "Iteration 199 :" not in text  # every 20 iterations, as the course, and no other
     assert "iteration 200/200" in str(outputs)
     assert LAB.stat().st_size < 1.5e6
 
@@ -188,6 +260,17 @@ def test_bad_input_ends_make_run_with_one_sentence(tmp_path, option, message):
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stderr.strip().count("\n") == 0
+
+
+def test_output_works_for_a_notebook_without_parameters(tmp_path):
+    """It is where the executed copy goes; other values have no cell to go to."""
+    notebook = new_notebook(cells=[new_code_cell("print(1 + 1)")])
+    nbformat.write(notebook, tmp_path / "plain.ipynb")
+    runner.main([str(tmp_path / "plain.ipynb"), "--output", str(tmp_path / "out")])
+    executed = nbformat.read(tmp_path / "out" / "plain.ipynb", as_version=4)
+    assert [cell.outputs[0].text for cell in executed.cells] == ["2\n"]
+    with pytest.raises(SystemExit, match="the tag `parameters`, in which SIZE could be"):
+        runner.main([str(tmp_path / "plain.ipynb"), "--size", "64"])
 
 
 @pytest.mark.skipif(

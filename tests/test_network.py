@@ -6,8 +6,8 @@ import tensorflow.compat.v1 as tf
 
 from conftest import ROOT
 from fake_vgg import fake_convolutions, write_fake_vgg
-from nst import gradients
 from nst.config import CONFIG
+from nst.gradients import large_constant, round_kernel
 from nst.network import choose_precision, load_vgg_model
 from nst.pictures import load_image, reshape_and_normalize_image
 from nst.weights import layer_names, read_vgg, write_mat
@@ -208,7 +208,7 @@ def test_a_gram_matrix_has_a_gradient_of_one_product(fake_weights):
 def test_a_large_constant_is_not_in_the_graph_and_is_folded():
     array = np.random.default_rng(0).normal(0, 1, (1, 30, 40, 50)).astype(np.float32)
     with tf.Graph().as_default() as graph:
-        tensor = gradients.large_constant(array)
+        tensor = large_constant(array)
         assert tensor.shape == array.shape
         flat = tf.reshape(tensor, (-1, 50))
         gram = tf.matmul(flat, flat, transpose_a=True)
@@ -247,7 +247,7 @@ def test_rounding_the_real_weights_keeps_their_gram_matrices(tmp_path):
     """
     _, weights = read_vgg(REAL_WEIGHTS)
     rounded = {
-        name: (gradients.round_kernel(W, tf.bfloat16).astype(np.float32), b)
+        name: (round_kernel(W, tf.bfloat16).astype(np.float32), b)
         for name, (W, b) in weights.items()
     }
     rounded["conv1_1"] = weights["conv1_1"]  # never rounded
@@ -277,14 +277,14 @@ def test_bfloat16_is_not_offered_where_it_is_emulated(
 def test_rounding_a_kernel_keeps_the_sum_of_its_taps():
     bfloat16 = tf.bfloat16
     W = np.random.default_rng(0).normal(0, 1, (3, 3, 5, 7)).astype(np.float32)
-    rounded = gradients.round_kernel(W, bfloat16)
+    rounded = round_kernel(W, bfloat16)
     assert rounded.dtype == bfloat16.as_numpy_dtype
     exact = rounded.astype(np.float64)
     # 8 significant bits: half a unit in the last place of the last tap is all that the sum is off
     last = np.abs(exact[2, 2]) * 2.0**-8
     assert np.all(np.abs(exact.sum((0, 1)) - W.sum((0, 1), dtype=np.float64)) <= last + 1e-6)
     np.testing.assert_allclose(exact, W, rtol=2**-8, atol=2**-8 * np.abs(W).max())
-    np.testing.assert_array_equal(gradients.round_kernel(W, tf.float32), W)
+    np.testing.assert_array_equal(round_kernel(W, tf.float32), W)
 
 
 def test_precision_has_three_names():

@@ -15,6 +15,7 @@ from PIL import Image
 from conftest import ROOT
 from nst import training
 from nst.config import LAB
+from nst.files import claimed
 from nst.network import BYTES_PER_PIXEL, load_vgg_model
 from nst.notebook import functions_of
 from nst.training import Run, estimate
@@ -27,13 +28,20 @@ HEIGHT, WIDTH = 24, 32
 def train(fake_weights, tmp_path):
     """Wire the lab's functions as the lab does, and call its model_nn.
 
-    `interrupt_at` sends this process SIGINT while the session runs that step.
+    `interrupt_at` sends this process SIGINT while the session runs that step; `other` is what
+    differs from the usual run.
     """
 
-    def train(iterations, folder="output", interrupt_at=None, resume=False):
+    def train(iterations, folder="output", interrupt_at=None, resume=False, other=None):
         lab = functions_of(LAB)
         rng = np.random.default_rng(0)
         content, style, start = rng.uniform(-100, 100, (3, 1, HEIGHT, WIDTH, 3)).astype(np.float32)
+        if other == "content":
+            content = content[:, ::-1]
+        if other == "style":
+            style = 255 - abs(style)
+        if other == "layers":
+            lab.STYLE_LAYERS = lab.STYLE_LAYERS[1:]
         steps = iter(range(iterations))
 
         def count_step():
@@ -48,7 +56,8 @@ def train(fake_weights, tmp_path):
             lab.J_content = lab.compute_content_cost(a_C, lab.model["conv4_2"])
             sess.run(lab.model["input"].assign(style))
             lab.J_style = lab.compute_style_cost(lab.model, lab.STYLE_LAYERS)
-            lab.J = lab.total_cost(lab.J_content, lab.J_style)
+            weights = {other: 20} if other in ("alpha", "beta") else {}
+            lab.J = lab.total_cost(lab.J_content, lab.J_style, **weights)
             with tf.control_dependencies([tf.train.AdamOptimizer(2.0).minimize(lab.J)]):
                 lab.train_step = tf.py_func(count_step, [], [])
             lab.OUTPUT_DIR = str(tmp_path / folder)
@@ -136,13 +145,14 @@ def tiny():
 
 def test_a_second_interrupt_stops_at_once(tiny, tmp_path):
     sess, train_step, costs = tiny
+    before = sess.run
     with pytest.raises(KeyboardInterrupt), Run(sess, train_step, costs, 9, tmp_path):
         for _ in range(9):
             sess.run(train_step)
             signal.raise_signal(signal.SIGINT)
             signal.raise_signal(signal.SIGINT)
     assert [path.name for path in tmp_path.iterdir()] == [".run.lock"]
-    assert "run" not in vars(sess)
+    assert sess.run == before
 
 
 def test_going_on_without_a_stopped_run_gets_one_sentence(train):
@@ -152,7 +162,7 @@ def test_going_on_without_a_stopped_run_gets_one_sentence(train):
 
 def test_going_on_with_another_run_s_state_gets_one_sentence(train, tmp_path):
     (tmp_path / "output").mkdir()
-    state = {"history": [], "costs": np.ones(3), "input": np.zeros((1, 2, 2, 3))}
+    state = {"history": [], "costs": np.ones(5), "input": np.zeros((1, 2, 2, 3))}
     np.savez(tmp_path / "output" / "state.npz", iteration=0, **state)
     with pytest.raises(ValueError, match=r"state.npz is from a run of another size or optimiser: "):
         train(2, resume=True)
@@ -166,6 +176,62 @@ def test_going_on_with_the_state_of_two_optimisers_gets_one_sentence(train, tmp_
     np.savez(path, **state, **{"input/Adam_2": state["input/Adam"]})
     with pytest.raises(ValueError, match=r"state.npz is from a run of another size or optimiser: "):
         train(2, resume=True)
+
+
+@pytest.mark.parametrize("other", ["content", "style", "alpha", "beta", "layers"])
+def test_going_on_towards_other_pictures_gets_one_sentence(train, tmp_path, other):
+    train(25, interrupt_at=5)
+    output = tmp_path / "output"
+    before = {path.name: path.read_bytes() for path in output.iterdir()}
+    message = (
+        r"state.npz is from a run with other pictures or settings: name the same again, or set"
+    )
+    with pytest.raises(ValueError, match=message):
+        train(25, resume=True, other=other)
+    assert {path.name: path.read_bytes() for path in output.iterdir()} == before
+
+
+def test_a_state_that_is_cut_or_flipped_anywhere_gets_one_sentence(tiny, tmp_path):
+    """16 cuts and 32 flipped bits; what a flip in a date or the like leaves as it was may go on."""
+    sess, train_step, costs = tiny
+    with Run(sess, train_step, costs, 1, tmp_path):
+        sess.run(train_step)
+        sess.run(costs)
+    path = tmp_path / "state.npz"
+    data, rng = path.read_bytes(), np.random.default_rng(0)
+    with np.load(path) as file:
+        whole = dict(file)
+    said = []
+    for i in range(48):
+        damaged, place = bytearray(data), rng.integers(len(data))
+        if i < 16:
+            del damaged[place:]
+        else:
+            damaged[place] ^= 1 << rng.integers(8)
+        path.write_bytes(damaged)
+        try:
+            with Run(sess, train_step, costs, 2, tmp_path, resume=True) as run:
+                np.testing.assert_equal(run._state, whole)
+        except ValueError as error:
+            said.append(str(error))
+    assert set(said) == {f"{path} is damaged: set RESUME = False"}
+    assert len(said) >= 40
+
+
+def test_a_state_before_the_first_iteration_gets_one_sentence(tiny, tmp_path):
+    np.savez(tmp_path / "state.npz", iteration=-5, history=np.zeros((0, 4)), costs=np.ones(5))
+    with (
+        pytest.raises(ValueError, match=r"state.npz is damaged: set RESUME = False$"),
+        Run(*tiny, 2, tmp_path, resume=True),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("iterations", [0, -5])
+def test_a_run_without_iterations_gets_one_sentence(tiny, tmp_path, iterations):
+    message = rf"^a run of {iterations} iterations: ask for 1 or more$"
+    with pytest.raises(ValueError, match=message), Run(*tiny, iterations, tmp_path):
+        pass
 
 
 @pytest.mark.parametrize(("broken", "name"), [(0, "total"), (1, "content"), (2, "style")])
@@ -227,6 +293,58 @@ def test_a_folder_of_a_run_that_died_is_free(train, tmp_path, other_process):
     assert (tmp_path / "output" / "0.png").exists()
 
 
+def test_an_old_lock_file_locks_nothing(tmp_path):
+    (tmp_path / ".run.lock").write_text("1")  # a process that runs
+    with claimed(tmp_path):
+        pass
+
+
+AT_ONCE = """
+import sys
+from nst.files import claimed
+sys.stdin.readline()
+try:
+    with claimed(sys.argv[1]):
+        print("claimed", flush=True)
+        sys.stdin.readline()
+except RuntimeError as error:
+    print(error, flush=True)
+"""
+
+
+def test_of_60_starts_at_once_one_gets_the_folder(tmp_path):
+    command = [sys.executable, "-c", AT_ONCE, str(tmp_path / "output")]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    started = [subprocess.Popen(command, cwd=ROOT, **pipes) for _ in range(60)]
+    try:
+        for process in started:
+            process.stdin.write("\n")
+            process.stdin.flush()
+        said = [process.stdout.readline().strip() for process in started]
+    finally:
+        for process in started:
+            process.communicate()  # which closes its input
+    assert said.count("claimed") == 1
+    said.remove("claimed")
+    assert set(said) == {
+        f"{tmp_path / 'output'} is in use by another run: wait for it, or choose another output "
+        "folder"
+    }
+    with claimed(tmp_path / "output"):
+        pass
+
+
+def test_a_lock_that_cannot_be_written_gets_one_sentence(tmp_path):
+    (tmp_path / ".run.lock").mkdir()
+    with (
+        pytest.raises(
+            OSError, match=r"\.run\.lock cannot be written \(.*\): make room on the disk"
+        ),
+        claimed(tmp_path),
+    ):
+        pass
+
+
 def test_an_output_folder_that_cannot_be_made_gets_one_sentence(tiny, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with (
@@ -254,10 +372,10 @@ def test_ctrl_c_on_the_terminal_ends_make_run_with_a_picture(fake_weights, tmp_p
     )
     assert said.index("GB of memory") < said.index("  iteration ")  # before training
     assert "Stopped after " in said
-    hint = (
-        r"\n  Stopped after iteration \d+, .*: to go on from here set RESUME = True \(make run RES"
-    )
+    hint = r"\n  Stopped after iteration \d+, .*: to go on from here set RESUME = True\n"
     assert re.search(hint, said)
+    assert f" run --size=48 --iterations=100000 --weights={fake_weights} --output=" in said
+    assert said.endswith(" --resume=1\n")
     state = np.load(tmp_path / "state.npz")
     assert 0 <= state["iteration"] < 99999
     with Image.open(tmp_path / "generated_image.jpg") as picture:

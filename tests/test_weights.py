@@ -7,8 +7,9 @@ import pytest
 import scipy.io
 import tensorflow.compat.v1 as tf
 
-from fake_vgg import write_fake_vgg
+from fake_vgg import fake_convolutions, write_fake_vgg
 from nst import weights
+from nst.config import CONFIG, PROJECT
 from nst.network import load_vgg_model
 
 # --- bad weight files ----------------------------------------------------------------------------
@@ -69,3 +70,142 @@ def test_original_weights_are_known_by_the_file_s_md5(fake_weights, capsys, monk
     with tf.Graph().as_default():
         load_vgg_model(fake_weights, 8, 8)
     assert capsys.readouterr().out.startswith("VGG-19, original weights (test), computed in")
+
+
+# --- damage --------------------------------------------------------------------------------------
+
+HEADER = 116  # bytes of text
+DAMAGED = "{} is damaged, it has another checksum than it should: run make weights"
+
+
+@pytest.fixture
+def small_8_bit(tmp_path, monkeypatch):
+    """A miniature that plays the 8-bit file: (path, its weights)."""
+    path, pairs = tmp_path / "vgg.mat", fake_convolutions()
+    weights.write_mat(path, pairs, weights.EIGHT_BIT_NOTE, {})
+    monkeypatch.setattr(weights, "EIGHT_BIT_CHECKSUM", weights.checksum(pairs))
+    return path, pairs
+
+
+def complaint(path, pairs):
+    """Return what is said of a changed file; if nothing, its weights must be the right ones."""
+    try:
+        depth, found, name = weights.read_named_vgg(path)
+    except weights.DamagedWeights as error:
+        return str(error)
+    assert (depth, name) == (19, weights.EIGHT_BIT)
+    assert list(found) == list(pairs)
+    for layer in pairs:
+        for array, right in zip(found[layer], pairs[layer], strict=True):
+            np.testing.assert_array_equal(array, right, strict=True)
+    return None
+
+
+def flip(data, bit):
+    data[bit // 8] ^= 1 << bit % 8
+
+
+def test_no_flipped_bit_changes_a_weight_unnoticed(small_8_bit):
+    path, pairs = small_8_bit
+    data = bytearray(path.read_bytes())
+    anywhere = np.random.default_rng(0).choice(8 * len(data), 300, replace=False)
+    for bit in (*anywhere, *range(0, 8 * HEADER, 3)):
+        flip(data, bit)
+        path.write_bytes(data)
+        flip(data, bit)
+        said = complaint(path, pairs)
+        assert said == DAMAGED.format(path) or (said is None and bit < 8 * HEADER)
+
+
+def test_a_flipped_bit_of_the_real_8_bit_weights_is_noticed(tmp_path):
+    real = PROJECT / CONFIG.VGG_MODEL
+    if not real.is_file() or weights.read_named_vgg(real)[2] != weights.EIGHT_BIT:
+        pytest.skip("the 8-bit weights are not there: make weights")
+    _, pairs = weights.read_vgg(real)
+    path = tmp_path / "vgg.mat"
+    weights.write_mat(path, pairs, weights.EIGHT_BIT_NOTE, {})
+    data = bytearray(path.read_bytes())
+    for bit in np.random.default_rng(0).choice(8 * len(data), 30, replace=False):
+        flip(data, bit)
+        path.write_bytes(data)
+        flip(data, bit)
+        assert complaint(path, pairs) == DAMAGED.format(path)
+    path.write_bytes(data)
+    assert complaint(path, pairs) is None
+
+
+def test_8_bit_weights_without_a_checksum_in_their_header_are_verified_by_the_arrays(small_8_bit):
+    path, pairs = small_8_bit
+    data = bytearray(path.read_bytes())
+    data[:HEADER] = b"MATLAB 5.0 MAT-file, 8-bit VGG-19: as it was written at first".ljust(HEADER)
+    path.write_bytes(data)
+    assert complaint(path, pairs) is None
+    start = data.index(pairs["conv4_2"][0].tobytes(order="F"))
+    flip(data, 8 * start)  # of a weight, the least
+    path.write_bytes(data)
+    assert complaint(path, pairs) == DAMAGED.format(path)
+
+
+def set_weight(value):
+    return lambda W, b: W.__setitem__((1, 2, 0, 3), value)
+
+
+@pytest.mark.parametrize(
+    ("damage", "complaint"),
+    [
+        (set_weight(1.5e36), r"the largest weight of its conv4_2 is 1.5e\+36, the largest bias 0"),
+        (set_weight(-1.5e36), r"the largest weight of its conv4_2 is 1.5e\+36, the largest bias 0"),
+        (set_weight(np.nan), r"the largest weight of its conv4_2 is nan, the largest bias 0"),
+        (set_weight(np.inf), r"the largest weight of its conv4_2 is inf, the largest bias 0"),
+        (
+            lambda W, b: b.fill(np.nan),
+            r"the largest weight of its conv4_2 is 0\.\d+, the larg.* nan",
+        ),
+        (lambda W, b: W.fill(0), r"the largest weight of its conv4_2 is 0, the largest bias 0"),
+    ],
+)
+def test_what_no_training_leaves_is_refused_by_its_layer(tmp_path, damage, complaint):
+    path, pairs = tmp_path / "vgg.mat", fake_convolutions()
+    damage(*pairs["conv4_2"])
+    weights.write_mat(path, pairs, "somebody's VGG-19", {})
+    complaint += r".*\): move it away and run make weights$"
+    with pytest.raises(ValueError, match=complaint) as caught:
+        load_vgg_model(path, 8, 8)
+    assert str(caught.value).startswith(f"{path} holds what no training leaves (")
+    weights.write_mat(path, pairs, weights.EIGHT_BIT_NOTE, {})
+    with pytest.raises(weights.DamagedWeights, match=r"it should: run make weights$"):
+        weights.read_vgg(path)
+
+
+def test_biases_may_be_zero(tmp_path):
+    path, pairs = tmp_path / "vgg.mat", fake_convolutions()
+    for _, b in pairs.values():
+        b.fill(0)
+    weights.write_mat(path, pairs, "a network without biases", {})
+    assert weights.read_named_vgg(path)[2] == weights.UNKNOWN
+
+
+def test_any_flipped_bit_of_the_original_is_noticed(fake_weights, tmp_path, monkeypatch):
+    data, path = bytearray(fake_weights.read_bytes()), tmp_path / "vgg.mat"
+    monkeypatch.setitem(weights.ORIGINALS, hashlib.md5(data).hexdigest(), "original weights")
+    monkeypatch.setattr(weights, "ORIGINAL_BYTES", len(data))
+    path.write_bytes(data)
+    assert weights.read_named_vgg(path)[2] == "original weights"
+    for bit in np.random.default_rng(0).choice(8 * len(data), 100, replace=False):
+        flip(data, bit)
+        path.write_bytes(data)
+        flip(data, bit)
+        message = r"vgg\.mat is damaged, it .*: run make weights SOURCE=vlfeat$"
+        with pytest.raises(weights.DamagedWeights, match=message):
+            weights.read_vgg(path)
+
+
+def test_the_largest_of_the_real_weights_is_far_below_the_bound():
+    real = PROJECT / CONFIG.VGG_MODEL
+    if not real.is_file():
+        pytest.skip("the weights are not there: make weights")
+    _, pairs = weights.read_vgg(real)
+    largest = {name: max(np.abs(W).max(), np.abs(b).max()) for name, (W, b) in pairs.items()}
+    assert max(largest, key=largest.get) == "conv5_4"
+    assert largest["conv5_4"] == pairs["conv5_4"][1].max() == pytest.approx(9.6113, abs=1e-4)
+    assert largest["conv5_4"] < weights.LARGEST_WEIGHT / 1000

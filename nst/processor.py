@@ -1,0 +1,91 @@
+"""What the processor has, and the kernels that are fast on it.
+
+Knows nothing of the project; imported before TensorFlow, which reads its settings once.
+"""
+
+import os
+import platform
+import sys
+from pathlib import Path
+
+
+def prefer_onednn():
+    """Have TensorFlow take oneDNN's kernels on every x86 processor; to be called before its import.
+
+    By itself it takes them only with AVX512-VNNI, AVX512-BF16 or AMX. A TF_ENABLE_ONEDNN_OPTS of
+    the user's stays.
+    """
+    if _onednn_is_built_in() and "tensorflow" not in sys.modules:
+        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+
+def choose_kernels(precision="float32"):
+    """Choose the way to compute a frozen convolution that is fastest on this machine.
+
+    The ways differ in speed, and by rounding; BENCHMARKS.md has the measurements.
+
+    Returns:
+    "plain" -- a convolution forward, a transposed one back, as TensorFlow does it. With AVX-512
+        oneDNN's kernels are equally fast both ways, and a convolution takes the bias along; a
+        GPU's library chooses for itself. Also for bfloat16: a transposed convolution is rounded
+        before the bias is added, which takes 0.9 % off the style cost
+    "transposed" -- transposed convolutions in both directions. With AVX2 oneDNN is fast at these,
+        but for a convolution it gets the weights in TensorFlow's layout, which its fast kernel
+        cannot read. Also where nothing says what the processor has (Windows): with AVX-512 it
+        loses little
+    "turned" -- convolutions in both directions, with the kernel turned for the way back. Without
+        oneDNN (macOS, ARM, switched off) the kernels are Eigen's, whose transposed convolution
+        takes up to twice as long
+    """
+    import tensorflow.compat.v1 as tf  # not before `prefer_onednn`
+
+    if precision == "bfloat16" or tf.config.list_physical_devices("GPU"):
+        return "plain"
+    if not _onednn_is_on():
+        return "turned"
+    return "plain" if "avx512f" in processor_flags() else "transposed"
+
+
+def processor_flags():
+    """Return what the processor has, as Linux names it (avx2, avx512f, …); nothing elsewhere.
+
+    ONEDNN_MAX_CPU_ISA, by which oneDNN plays a lesser processor, counts: AVX2 hides AVX-512, and
+    AVX512_CORE hides what came after it.
+    """
+    info = Path("/proc/cpuinfo")
+    flags = set(info.read_text().split()) if info.exists() else set()
+    limit = os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper()
+    if limit.startswith(("SSE", "AVX")) and not limit.startswith("AVX512"):
+        return {flag for flag in flags if not flag.startswith(("avx512", "amx"))}
+    if limit in ("AVX512_CORE", "AVX512_CORE_VNNI"):
+        return flags - {"avx512_bf16", "amx_bf16", "amx_tile"}
+    return flags
+
+
+def computes_bfloat16():
+    """Tell whether TensorFlow's convolutions run on hardware for bfloat16 here.
+
+    That is an NVIDIA GPU of compute capability 8 or more; or oneDNN on a processor with AVX512-BF16
+    or AMX. Elsewhere bfloat16 is emulated, and slower than float32.
+    """
+    import tensorflow.compat.v1 as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        details = tf.config.experimental.get_device_details(gpus[0])
+        return details.get("compute_capability", (0, 0)) >= (8, 0)
+    return _onednn_is_on() and bool(processor_flags() & {"avx512_bf16", "amx_bf16"})
+
+
+def _onednn_is_on():
+    """Tell whether TensorFlow computes with oneDNN, by the rule that it has itself."""
+    asked = os.environ.get("TF_ENABLE_ONEDNN_OPTS")
+    if asked is None:  # TensorFlow was imported before we could ask for it
+        return bool(processor_flags() & {"avx512_vnni", "avx512_bf16", "amx_tile"})
+    return _onednn_is_built_in() and asked.lower() in ("1", "true")
+
+
+def _onednn_is_built_in():
+    """Tell whether TensorFlow's packages for this machine carry oneDNN for x86."""
+    x86 = platform.machine().lower() in ("x86_64", "amd64")
+    return x86 and platform.system() in ("Linux", "Windows")

@@ -1,0 +1,159 @@
+"""The project installed from its wheel: the command and the module, without a checkout."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from conftest import ROOT
+from fake_vgg import write_fake_vgg
+
+pytest.importorskip("pip")
+for builder in ("hatchling", "hatch_requirements_txt"):
+    pytest.importorskip(builder)
+
+
+def pip(*arguments):
+    command = [sys.executable, "-m", "pip", *map(str, arguments), "--no-deps", "--quiet"]
+    run = subprocess.run(command, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheel")
+    pip("wheel", "--no-build-isolation", "--wheel-dir", folder, ROOT)
+    (path,) = folder.iterdir()
+    return path
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory):
+    """A folder with the package in it, which pytest's Python does not know of."""
+    folder = tmp_path_factory.mktemp("installed")
+    pip("install", "--target", folder, wheel)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory):
+    """A folder with an unhandy name and one picture in it."""
+    folder = tmp_path_factory.mktemp("Ann's own pictures")
+    Image.linear_gradient("L").convert("RGB").resize((40, 30)).save(folder / "it's grey.jpg")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def python(installed, elsewhere, home):
+    """Python, run elsewhere by somebody whose home is empty; returns what it prints."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("XDG_", "PYTEST"))}
+    environment |= {"PYTHONPATH": str(installed), "HOME": str(home), "LOCALAPPDATA": str(home)}
+
+    def run(*arguments, status=0):
+        command = [sys.executable, *map(str, arguments)]
+        run = subprocess.run(
+            command, capture_output=True, text=True, cwd=elsewhere, env=environment
+        )
+        assert run.returncode == status, run.stderr
+        assert "Traceback" not in run.stderr
+        return run.stdout + run.stderr
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def nst(python, installed):
+    """The command `nst`, run as `python` is."""
+    return lambda *arguments, status=0: python(installed / "bin" / "nst", *arguments, status=status)
+
+
+@pytest.fixture(scope="module")
+def weights(python):
+    """Where an installed nst keeps the weights."""
+    return Path(python("-c", "from nst.config import CONFIG; print(CONFIG.VGG_MODEL)").strip())
+
+
+def test_the_wheel_requires_what_requirements_txt_names(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        (metadata,) = [name for name in archive.namelist() if name.endswith("/METADATA")]
+        lines = archive.read(metadata).decode().splitlines()
+    required = {
+        line.split()[1].partition(">")[0].partition("<")[0]
+        for line in lines
+        if line.startswith("Requires-Dist")
+    }
+    named = (ROOT / "requirements.txt").read_text().splitlines()
+    assert required == {line.partition(">")[0] for line in named}
+    assert "#" not in "".join(required)
+
+
+def test_the_wheel_holds_what_git_does_and_no_weights(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+    own = {"nst_utils.py", "tf1_compat.py"} | {f"nst/{p.name}" for p in (ROOT / "nst").glob("*.py")}
+    notebooks = {p.name for p in (ROOT / "notebooks").glob("*.ipynb")}
+    assert own <= names
+    assert {Path(n).name for n in names if n.startswith("nst/project/notebooks/")} == notebooks
+    assert {"nst/project/tests/public_tests.py", "nst/project/tests/fake_vgg.py"} <= names
+    assert {Path(n).parts[0] for n in names} == {"nst", "nst_utils.py", "tf1_compat.py"}
+    assert not [name for name in names if name.endswith((".mat", ".pyc"))]
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["weights", "--help"]])
+def test_the_command_helps(nst, arguments):
+    assert "example: nst " in nst(*arguments)
+
+
+def test_weights_land_in_the_users_cache(nst, weights, home):
+    assert weights.is_relative_to(home)
+    assert str(weights) in "".join(nst("weights", "--help").split())
+
+
+def test_missing_weights_are_told_with_the_command_that_is_there(nst, weights):
+    weights.unlink(missing_ok=True)
+    said = nst("run", "--iterations", 2, "--output", "o ut", status=1)
+    assert f"{weights} is not there: run nst weights" in said
+
+
+def test_every_command_finds_what_it_needs(nst, weights, installed, elsewhere):
+    """The lab, the gallery and the grader run on their copies, and write where they are told."""
+    shipped = files_in(installed)
+    weights.parent.mkdir(parents=True, exist_ok=True)
+    write_fake_vgg(weights)
+    picture = "it's grey.jpg"
+    options = ["--content", picture, "--style", picture, "--iterations", 2]
+
+    said = nst("run", *options, "--output", "o ut")
+    made = Path("o ut", "generated_image.jpg")
+    assert str(made) in said
+    with Image.open(elsewhere / made) as generated:
+        assert generated.format == "JPEG"
+
+    (elsewhere / "pairs.csv").write_text(f"content,style,name\n{picture},{picture},grey\n")
+    nst("gallery", "--pairs", "pairs.csv", "--iterations", 2, "--output", "all")
+    assert {"grey.jpg", "gallery.jpg"} <= files_in(elsewhere / "all")
+
+    gram = "def gram_matrix(A):\n    return tf.matmul(A, tf.transpose(A))\n"
+    (elsewhere / "answer.py").write_text(f"import tensorflow as tf\n{gram}")
+    said = nst("grade", "answer.py", status=1)  # the other functions are missing
+    (line,) = [line for line in said.splitlines() if line.startswith("gram_matrix")]
+    assert line.split()[-1] == "pass"
+
+    assert files_in(installed) == shipped
+    assert {path.name for path in elsewhere.iterdir()} == {
+        *(picture, "o ut", "pairs.csv", "all", "answer.py")
+    }
+
+
+def files_in(folder):
+    paths = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+    return {str(path) for path in paths if "__pycache__" not in path.parts}
