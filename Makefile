@@ -40,8 +40,8 @@ gallery: $(VENV)/installed weights ## paint four pairs: or PAIRS=file.csv, SCHED
 exercises: $(VENV)/installed ## make the notebook with blanks from the solved one
 	@$(NST) exercises
 
-grade: $(VENV)/installed ## grade NOTEBOOK=path (a notebook, a .py, several, or a folder)
-	@$(NST) grade $(NOTEBOOK)
+grade: $(VENV)/installed ## grade NOTEBOOK=path (a notebook, a .py, several, or a folder): REPORT=report.html JOBS=
+	@$(NST) grade $(NOTEBOOK) $(call option,--report,$(REPORT)) $(call option,--jobs,$(JOBS))
 
 test: $(VENV)/installed-for-tests weights ## ruff and pytest
 	@$(BIN)/ruff check .

@@ -5,10 +5,21 @@ classroom    open the lab in JupyterLab
 gallery      many pairs, here or on a Dask cluster
 pairs        lists of them
 sheets       a contact sheet of them
-grading      grade notebooks
+grading      grade notebooks: the command
+examiner     grade one submission: have it tried in a sandbox, judge what came out
+reports      what a teacher reads of a grading: tables, a page, a spreadsheet, feedback
+sandbox      a room for one submission: a process with limits, and bubblewrap
+rehearsal    a right training step to compare with
+judging      judge what a function did on inputs that are drawn here
+formulas     what each function should give, and which mistakes give what it gave
+mistakes     the mistakes that students make, as data
 examining    what of a submission runs, in a process of its own
+trying       try a function on given inputs
+hints        what to do about an error
 exercises    make the edition with blanks
 submissions  submissions as data: find them, read them
+assignment   what the assignment asks for
+frames       messages between processes that need not trust each other
 runner       run a notebook from a terminal
 terminal     what is shown of it there, and how Ctrl-C stops it
 training     a run to watch, stop and continue

@@ -1,82 +1,242 @@
-"""What runs a submission's code, in a process of its own: its functions, then one training step."""
+"""What runs a submission's code, in a process of its own: its functions, then one training step.
 
+The process computes and tells what came out. It holds no right answer and gives no verdict.
+"""
+
+import ctypes
 import io
-import json
 import os
-import re
+import signal
 import sys
-from contextlib import suppress
+import threading
+from contextlib import contextmanager, suppress
 from itertools import cycle
 from pathlib import Path
-from types import SimpleNamespace
 from unittest.mock import MagicMock
 
 import numpy as np
 
+from nst import frames
 from nst.config import CONFIG, PROJECT
-from nst.submissions import compile_cells, definitions, global_names
+from nst.hints import NEVER_RETURNS
+from nst.submissions import compile_cells, definitions, files_named, global_names, methods
 
+MEMORY, FILE_SIZE = 4 * 2**30, 2**26  # bytes
+PATIENCE = 4  # a busy machine, or one that only waits, has so many times the limit
 TRAINING = "training, one step"
-NEVER_RETURNS = "it does not return in time. Look for a loop that never ends."
+COSTS = ("J", "J_content", "J_style")
 
 
-def work(connection, cells, folder, hanging):
-    """Answer each name of a function, or TRAINING, with its result.
+class TimeUp(BaseException):
+    """Interrupts what runs for too long."""
 
-    Arguments:
-    connection -- pipe of JSON, as to unpickle what foreign code sends would be to run it
-    cells -- from read_cells
-    folder -- an empty folder to run in
-    hanging -- functions that are known never to return
+
+def main():
+    """Answer the messages that come on stdin, on stdout, which the submission loses.
+
+    The first message is the submission: its cells, and the functions that are known never to
+    return. Each later one asks for a trial of a function, or for TRAINING.
     """
-    os.environ.update(CUDA_VISIBLE_DEVICES="-1", MPLBACKEND="agg")
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
-    os.dup2(nowhere, 2)
-    sys.stdout = sys.stderr = Counter()
-    os.chdir(folder)
-    sys.path[:0] = [folder, str(Path(__file__).parent.parent), str(PROJECT / "tests")]
+    if "--kept" in sys.argv:
+        _keep()
+    _set_limits()
+    incoming, outgoing = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(nowhere, descriptor)
+    printed = Printed()
+    sys.stdout = sys.stderr = io.TextIOWrapper(printed, "utf-8", "replace", write_through=True)
+    _warm_up()
+    frames.write(outgoing, {"warm": True})
+    request, _ = frames.read(incoming)
+    turn = request.pop("turn")
+    begun = _within(request["limit"], lambda: _begin(**request))
+    frames.write(outgoing, begun | {"turn": turn})
+    while True:
+        request, arrays = frames.read(incoming)
+        fields, arrays = _answer(request, arrays, printed)
+        frames.write(outgoing, fields | {"turn": request["turn"]}, arrays)
 
+
+def _keep():
+    """Become the parent of all that a submission starts, and go on in a child.
+
+    Linux hands orphans to this parent, so that the grader finds and ends them; and who kills the
+    parent of a submission kills this one, not the grader.
+    """
+    if not hasattr(os, "fork"):
+        return
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+    if child := os.fork():
+        for descriptor in (0, 1):
+            os.close(descriptor)
+        os.waitpid(child, 0)
+        os._exit(0)
+
+
+def _set_limits():
+    """Limit what this process may take, where the system has such limits."""
+    with suppress(ImportError):
+        import resource
+
+        threads = 512 + 16 * (os.cpu_count() or 1)  # TensorFlow starts some for each processor
+        for limit, value in {
+            "RLIMIT_DATA": MEMORY,
+            "RLIMIT_FSIZE": FILE_SIZE,
+            "RLIMIT_CPU": 900,
+            "RLIMIT_CORE": 0,
+            **({"RLIMIT_NPROC": threads} if os.environ.get("NST_OWN_USERS") else {}),
+        }.items():
+            with suppress(AttributeError, OSError, ValueError):  # a lower limit stands
+                resource.setrlimit(getattr(resource, limit), (value, value))
+
+
+class Printed(io.RawIOBase):
+    """The bytes below a sys.stdout: counted, and forgotten."""
+
+    written = 0
+
+    def writable(self):
+        return True
+
+    def write(self, data):
+        self.written += len(data)
+        return len(data)
+
+
+def _warm_up():
+    """Import what most submissions do, as that takes longer than all the rest."""
     from nst.tf1 import install
 
     install()
+    import imageio  # noqa: F401
+    import IPython.core.inputtransformer2  # noqa: F401
+    import matplotlib.pyplot  # noqa: F401
+    import scipy.misc  # noqa: F401
+
+    import nst.trying  # noqa: F401
+    import nst_utils  # noqa: F401
+
+
+class Submission:
+    """What is known of the one submission of this process."""
+
+    statements = namespace = cells = failed = unreadable = None
+
+
+def _begin(cells, hanging, limit):
+    """Set the world up, and run the imports and definitions."""
     source = "\n".join(source for _, source in cells)
     if "compat.v1" in source and "disable_v2_behavior" not in source:
         import tensorflow.compat.v1 as tf
 
         tf.enable_v2_tensorshape()  # which that notebook has not given up
-    build_world(source)
-    statements, unreadable = compile_cells(cells)
-    namespace = new_namespace()
-    for code in definitions(statements):
-        with suppress(Exception, SystemExit):  # what fails here is missed where it is used
-            exec(code, namespace)
-    for name in hanging:
-        namespace[name] = never_returning(name)
-    connection.send_bytes(b"{}")  # ready
-    while True:
-        name = connection.recv_bytes().decode()
+    try:
+        build_world(cells)
+    except OSError as error:
+        return {"unprepared": f"its folder could not be filled ({error.strerror or error})"}
+    Submission.cells = cells
+    Submission.statements, Submission.unreadable = compile_cells(cells)
+    Submission.namespace, Submission.failed = new_namespace(), {}
+    for code in definitions(Submission.statements):
         try:
-            if name == TRAINING:
-                answer = train(statements)
-            elif name in namespace:
-                answer = try_out(name, namespace[name])
-            else:
-                answer = {"complaint": ". ".join(["no cell defines it", *unreadable, ""]).strip()}
-        except KeyboardInterrupt:  # time is up
-            namespace[name] = never_returning(name)
-            answer = {"complaint": NEVER_RETURNS}
-        connection.send_bytes(json.dumps(answer).encode())
+            exec(code, Submission.namespace)
+        except (Exception, SystemExit) as error:  # what fails here is missed where it is used
+            said = f"{code.co_filename} stops with {type(error).__name__}: {error}"
+            for verb in ("STORE", "IMPORT"):
+                Submission.failed |= dict.fromkeys(global_names(code, verb), said[:300])
+    for name in hanging:
+        Submission.namespace[name] = never_returning(name)
+    return {}
 
 
-class Counter(io.TextIOBase):
-    """A sys.stdout that counts what is printed, and forgets it."""
+def _answer(request, arrays, printed):
+    """Do what one message asks for: (fields, arrays)."""
+    name, before = request["name"], printed.written
+    result = _within(request["limit"], lambda: _do(name, request, arrays))
+    if isinstance(result, dict):  # it was cut off
+        if result["complaint"] == NEVER_RETURNS:
+            Submission.namespace[name] = never_returning(name)
+        result = result, {}
+    fields, arrays = result
+    return fields | {"printed": printed.written - before}, arrays
 
-    written = 0
 
-    def write(self, text):
-        self.written += len(text)
-        return len(text)
+def _do(name, request, arrays):
+    from nst import trying
+
+    if name == TRAINING:
+        return train(Submission.statements)
+    target = Submission.namespace.get(name)
+    if name not in Submission.namespace:
+        return {"complaint": _why_missing(name)}, {}
+    samples = [[arrays[f"{i}.{j}"] for j in range(n)] for i, n in enumerate(request["counts"])]
+    if name == "total_cost":
+        samples = [np.array(sample) for sample in samples]
+    helpers = {helper: _run_def(text) for helper, text in request.get("helpers", {}).items()}
+    fields, values = trying.attempt(name, target, samples, helpers, Submission.namespace)
+    for missing, said in Submission.failed.items():
+        if f"NameError: name '{missing}'" in fields.get("stops", ""):
+            fields["stops"] = f"NameError: {missing} is not there, as {said}"
+    return fields, values
+
+
+def _run_def(source):
+    """Run the source of one function, and return that."""
+    namespace = {}
+    exec(source, namespace)
+    return namespace[source.partition("def ")[2].partition("(")[0]]
+
+
+def _why_missing(name):
+    of_class = methods(Submission.cells).get(name)
+    if of_class:
+        return (
+            f"it is a method of the class {of_class}. The notebook calls a function: move its def "
+            "to the left margin, and leave out self."
+        )
+    if name in Submission.failed:
+        return f"no cell defines it: {Submission.failed[name]}."
+    return ". ".join(["no cell defines it", *Submission.unreadable, ""]).strip()
+
+
+def _within(limit, action):
+    """Do something within `limit` seconds of processor time, PATIENCE times that by the clock."""
+    try:
+        with _alarm(limit):
+            return action()
+    except (TimeUp, KeyboardInterrupt):
+        return {"complaint": NEVER_RETURNS}
+    except BaseException as error:  # a submission may raise anything
+        return {"complaint": f"it stops with {type(error).__name__}: {error}"[:300]}
+
+
+@contextmanager
+def _alarm(limit):
+    def ring(*_):
+        raise TimeUp
+
+    if not hasattr(signal, "setitimer"):  # Windows
+        import _thread
+
+        timer = threading.Timer(PATIENCE * limit, _thread.interrupt_main)
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+        return
+    timers = {signal.ITIMER_PROF: limit, signal.ITIMER_REAL: PATIENCE * limit}
+    signal.signal(signal.SIGPROF, ring)
+    signal.signal(signal.SIGALRM, ring)
+    try:
+        for timer, seconds in timers.items():
+            signal.setitimer(timer, seconds)
+        yield
+    finally:
+        for timer in timers:
+            signal.setitimer(timer, 0)
 
 
 def never_returning(name):
@@ -90,48 +250,37 @@ def new_namespace():
     return {"__name__": "__main__", "get_ipython": MagicMock()}
 
 
-def try_out(name, target):
-    """Examine one function of the notebook."""
-    import public_tests
-
-    before = sys.stdout.written
-    got, complaint = public_tests.examine(name, target)
-    printed = sys.stdout.written - before
-    return {
-        "published": public_tests.PUBLISHED.get(name),
-        "got": plain(got),
-        "complaint": complaint.removeprefix(f"{name}: "),
-        "note": f"It prints {printed:,} characters." if printed > 10_000 else "",
-    }
+# --- the world of a notebook -------------------------------------------------------------------
 
 
-def plain(value):
-    """Turn a value of any size and kind into what JSON can hold."""
-    array = np.asarray(value)
-    if value is None or array.size > 100 or array.dtype.kind not in "iuf":
-        return None
-    return array.tolist() if np.isfinite(array).all() else str(array)
+def build_world(cells, depth=3):
+    """Fill the current folder with what notebooks read, and go down into it.
+
+    The notebook's folder lies `depth` folders down, so that it may name pictures by ../; for it
+    every picture has a name in images/, too. Going elsewhere (`os.chdir`, %cd) has no effect.
+    """
+    top = Path.cwd()
+    here = top.joinpath(*["lab"] * depth)
+    (here / "output").mkdir(parents=True)
+    pictures = cycle(sorted((PROJECT / "images").glob("fresh-*.jpg")))
+    config = [CONFIG.STYLE_IMAGE, CONFIG.CONTENT_IMAGE, CONFIG.VGG_MODEL]
+    for name in dict.fromkeys([*files_named(cells), *config]):
+        is_weights = name.lower().endswith(".mat")
+        source = PROJECT / "weights.mat" if is_weights else next(pictures)
+        folder = here / ("pretrained-model" if is_weights else "images")
+        path = Path(os.path.normpath(here / name))
+        places = {folder / name.replace("\\", "/").rpartition("/")[2]}
+        if path.is_relative_to(top) and not path.is_relative_to(here / "output"):
+            places.add(path)
+        for place in places:
+            with suppress(ValueError):  # a name with a null character
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_bytes(source.read_bytes())
+    os.chdir(here)
+    os.chdir = lambda path: None
 
 
-def build_world(source):
-    """Fill the current folder with what notebooks read: pictures, fake weights."""
-    from PIL import Image
-
-    from fake_vgg import write_fake_vgg
-
-    ours = [Image.open(file) for file in sorted((PROJECT / "images").glob("*.jpg"))]
-    pictures = cycle(picture for picture in ours if picture.size == (400, 300))
-    source += f'"{CONFIG.STYLE_IMAGE}" "{CONFIG.CONTENT_IMAGE}" "{CONFIG.VGG_MODEL}"'
-    for file in dict.fromkeys(re.findall(r"[\w./-]+\.(?:jpe?g|png|mat)\b", source)):
-        path = Path(file)
-        if path.is_absolute() or ".." in path.parts or path.parts[0] == "output":
-            continue
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix == ".mat":
-            write_fake_vgg(path)
-        else:
-            next(pictures).save(path)
-    Path("output").mkdir()
+# --- one step of its training ------------------------------------------------------------------
 
 
 class Trained(BaseException):
@@ -139,9 +288,11 @@ class Trained(BaseException):
 
 
 def train(statements):
-    """Run the notebook from its top into its training, which gets one step, and judge that."""
-    from public_tests import explain
+    """Run the notebook from its top into its training, which gets one step.
 
+    Returns:
+    fields, arrays -- for nst.rehearsal.judge_training
+    """
     namespace, errors = new_namespace(), []
     for code in statements:
         if "public_tests" in global_names(code, "LOAD"):
@@ -149,18 +300,16 @@ def train(statements):
         try:
             exec(code, namespace)
         except Trained as end:
-            try:
-                return judge(namespace, *end.args)
-            except Exception as error:
-                return {"complaint": f"it cannot be compared: {explain(error)}"}
+            return _measure(namespace, *end.args)
         except (Exception, SystemExit) as error:
-            if "sess" in namespace or "sess" in global_names(
-                code, "STORE"
-            ):  # the training has begun
-                errors.append(f"{code.co_filename} stops with {explain(error)}")
+            # from here on the training has begun
+            if "sess" in namespace or "sess" in global_names(code, "STORE"):
+                errors.append((code.co_filename, f"{type(error).__name__}: {error}"[:2000]))
         if "model_nn" in global_names(code, "STORE") and "model_nn" in namespace:
             namespace["model_nn"] = one_step(namespace["model_nn"])
-    return {"complaint": f"it does not begin: {(errors or ['model_nn is never called.'])[0]}"}
+    if errors:
+        return {"cell": errors[0][0], "stops": errors[0][1]}, {}
+    return {"complaint": "it does not begin: model_nn is never called."}, {}
 
 
 def one_step(model_nn):
@@ -170,115 +319,27 @@ def one_step(model_nn):
     return train_once
 
 
-def judge(namespace, sess, start, returned):
-    """Compare the notebook after its one step with a right training after the same step."""
-    needed = ("content_image", "style_image", "STYLE_LAYERS", "J", "J_content", "J_style", "model")
+def _measure(namespace, sess, start, returned):
+    """Collect what there is after the one step: pictures, costs, layers."""
+    needed = ("content_image", "style_image", "STYLE_LAYERS", *COSTS, "model")
     if missing := [name for name in needed if name not in namespace]:
-        return {"complaint": f"it cannot be compared, for want of the variable {missing[0]}."}
-    state = sess.run(namespace["model"]["input"])
-    got = sess.run([namespace[cost] for cost in ("J", "J_content", "J_style")])
-    pictures = {
-        "the content picture": namespace["content_image"],
-        "the style picture": namespace["style_image"],
-        "the noise": start,
-        "zeros": np.zeros_like(start),
-    }
-    right = right_training(pictures, dict(namespace["STYLE_LAYERS"]), state)
-    fault = find_fault(right, start, state, returned, got)
-    return {"published": right.costs, "got": plain(got), "complaint": fault}
+        return {"complaint": f"it cannot be compared, for want of the variable {missing[0]}."}, {}
+    try:
+        variable = namespace["model"]["input"]
+        costs = [namespace[cost] for cost in COSTS]
+        pictures = {"content": namespace["content_image"], "style": namespace["style_image"]}
+        state = sess.run(variable)
+        arrays = {"start": start, "state": state, "returned": returned, **pictures}
+        arrays = {name: np.asarray(array, np.float32) for name, array in arrays.items()}
+        arrays["costs"] = np.array(sess.run(costs), float)
+        for name in pictures:  # where one of the two costs is 0, J shows the weight of the other
+            sess.run(variable.assign(arrays[name]))
+            arrays[f"costs_{name}"] = np.array(sess.run(costs), float)
+        layers = [[str(name), float(weight)] for name, weight in namespace["STYLE_LAYERS"]]
+    except Exception as error:
+        return {"cannot": f"{type(error).__name__}: {error}"[:2000]}, {}
+    return {"layers": layers}, arrays
 
 
-def right_training(pictures, layers, state):
-    """Do the same with a right training.
-
-    Returns:
-    costs -- [J, J_content, J_style] after one step from the noise
-    stepped, from_zeros -- the image after one step from the noise, and from zeros
-    J_contents, J_styles -- the costs of the image `state` when compared with each of `pictures`
-    """
-    import tensorflow.compat.v1 as tf
-
-    import nst_utils
-    from public_tests import CONTENT_STEPS, LAYER_STEPS, right_cost, right_layer_cost
-
-    content, style, noise, zeros = pictures
-    with tf.Graph().as_default(), tf.Session() as session:
-        model = nst_utils.load_vgg_model(nst_utils.CONFIG.VGG_MODEL, *state.shape[1:3])
-
-        def see(image):
-            session.run(model["input"].assign(image))
-            return session.run({name: model[name] for name in ("conv4_2", *layers)})
-
-        def step(image):
-            session.run([tf.global_variables_initializer()])
-            session.run(model["input"].assign(image))
-            session.run(train_step)
-            return session.run(model["input"])
-
-        seen = {name: see(image) for name, image in pictures.items()}
-        a_C = seen[content]["conv4_2"]
-        J_content = tf.reduce_sum((model["conv4_2"] - a_C) ** 2) / (4 * a_C.size)
-        J_style = sum(
-            w * right_layer_cost(seen[style][name], model[name]) for name, w in layers.items()
-        )
-        train_step = tf.train.AdamOptimizer(2.0).minimize(10 * J_content + 40 * J_style)
-        stepped, from_zeros = step(pictures[noise]), step(pictures[zeros])
-        at_stepped, at_state = see(stepped), see(state)
-
-    def content_cost(a, b):
-        return float(right_cost(CONTENT_STEPS, a["conv4_2"], b["conv4_2"]))
-
-    def style_cost(a, b):
-        return float(
-            sum(w * right_cost(LAYER_STEPS, a[name], b[name]) for name, w in layers.items())
-        )
-
-    parts = content_cost(at_stepped, seen[content]), style_cost(at_stepped, seen[style])
-    return SimpleNamespace(
-        costs=[10 * parts[0] + 40 * parts[1], *parts],
-        stepped=stepped,
-        from_zeros=from_zeros,
-        J_contents={name: content_cost(at_state, a) for name, a in seen.items()},
-        J_styles={name: style_cost(at_state, a) for name, a in seen.items()},
-    )
-
-
-def find_fault(right, start, state, returned, got):
-    """Say what is wrong with one step of training, "" if nothing is.
-
-    Arguments:
-    right -- from right_training
-    start, state, returned -- images: handed to model_nn, in the model after it, returned by it
-    got -- the notebook's [J, J_content, J_style] at `state`
-    """
-    if np.array_equal(state, start):
-        return "train_step did not run: the picture is still the noise."
-    if near(state, right.from_zeros) or not state.any():
-        return "assign did not run: the training began with zeros. sess.run it before the loop."
-    J, *parts = got
-    for name, part, rights in zip(
-        ("J_content", "J_style"), parts, (right.J_contents, right.J_styles), strict=True
-    ):
-        matching = [picture for picture, cost in rights.items() if np.isclose(part, cost, 1e-3)]
-        meant = "the content picture" if name == "J_content" else "the style picture"
-        if matching and meant not in matching:
-            return (
-                f"{name} compares with {matching[0]}, not with {meant}: sess.run its assign first."
-            )
-        if not matching:
-            return f"{name} differs from ours. Look at its function, and at the layers it takes."
-    if not np.isclose(J, 10 * parts[0] + 40 * parts[1], rtol=1e-3):
-        return "J is not 10 * J_content + 40 * J_style. Look at the call of total_cost."
-    pace = np.max(np.abs(state - start))
-    if not np.isclose(pace, 2, rtol=0.01):
-        return f"one step moves a pixel by {pace:.2g}, not by 2. The learning rate of Adam is 2.0."
-    if not near(state, right.stepped):
-        return "the picture after one step is not ours. train_step must minimise J."
-    if np.shape(returned) != state.shape or not near(returned, state):
-        noise = " but the noise" if near(returned, start) else ""
-        return f"the returned picture is not the optimised one{noise}."
-    return ""
-
-
-def near(a, b):
-    return np.shape(a) == np.shape(b) and np.mean(np.abs(a - b)) < 0.1  # of 255; a step is 2
+if __name__ == "__main__":
+    main()

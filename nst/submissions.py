@@ -3,42 +3,101 @@
 import ast
 import dis
 import linecache
+import os
 import re
+import stat
 from itertools import pairwise
+from pathlib import Path
 from types import CodeType
 
 import nbformat.reader
 
-from nst.config import PROJECT
+from nst.assignment import FUNCTIONS, PROVIDED
 
-# Read, not imported: the process that grades needs no TensorFlow.
-FUNCTIONS = re.findall(
-    r"^def (\w+)_test\(", (PROJECT / "tests" / "public_tests.py").read_text("utf-8"), re.M
-)
-PROVIDED = {"sess", "model", "train_step", "J", "J_content", "J_style"}  # by the public tests
+SIZE_LIMIT = 2**26  # bytes; a notebook with its pictures has a few MB
 
 
 def find_notebooks(path):
-    """List what to grade at `path`: the file, or the notebooks and scripts of a folder."""
-    if path.is_file():
-        return [path]
-    found = [
-        file
-        for file in sorted(path.rglob("*"))
-        if file.suffix in (".ipynb", ".py")
-        and ".ipynb_checkpoints" not in file.parts
-        and any(f"def {f}(" in file.read_text("utf-8", "replace") for f in FUNCTIONS)
-    ]
+    """List what to grade at `path`: the file, or the notebooks and scripts of a folder.
+
+    In a folder that is whatever is named .ipynb, and each .py that defines a graded function or
+    cannot be read; hidden files are left alone, and so is what a Mac packs beside the files.
+
+    Raises FileNotFoundError, in one sentence, where there is nothing.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        if os.path.lexists(path):
+            return [path]
+        raise FileNotFoundError(f"{path} is not there: name a notebook, a .py, or a folder of them")
+    found = []
+    for folder, folders, files in os.walk(path):
+        folders[:] = [name for name in folders if _is_shown(name)]
+        found += [Path(folder, name) for name in [*folders, *files] if _is_submission(folder, name)]
+        folders[:] = [name for name in folders if not name.lower().endswith(".ipynb")]
     if not found:
-        what = "holds no graded function" if path.is_dir() else "is not there"
-        raise FileNotFoundError(f"{path} {what}: name a notebook, a .py, or a folder of them")
-    return found
+        raise FileNotFoundError(
+            f"{path} holds no graded function: name a notebook, a .py, or a folder of them"
+        )
+    return sorted(found, key=lambda file: [part.casefold() for part in file.parts])
 
 
-def read_cells(path):
-    """Read the code of a notebook or a script as a list of (name, source)."""
-    if path.suffix != ".ipynb":
-        text = path.read_text("utf-8", "replace")
+def _is_shown(name):
+    return not name.startswith(".") and name not in ("__MACOSX", "__pycache__")
+
+
+def _is_submission(folder, name):
+    path = Path(folder, name)
+    if not _is_shown(name):
+        return False
+    if name.lower().endswith(".ipynb"):
+        return True
+    if not name.lower().endswith(".py") or path.is_dir():
+        return False
+    try:
+        text = read_text(path)
+    except ValueError:
+        return True  # it gets its row
+    return any(f"def {function}(" in text for function in FUNCTIONS)
+
+
+def read_text(path, folder=None):
+    """Read a submission as text.
+
+    Arguments:
+    folder -- what a link must not lead out of
+
+    Raises ValueError, in one sentence, for what is no readable file.
+    """
+    try:
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
+            kind = "a folder" if stat.S_ISDIR(status.st_mode) else "no file"
+            raise ValueError(f"{path} is {kind}: hand in the notebook itself")
+        if status.st_size > SIZE_LIMIT:
+            size = status.st_size // 2**20
+            raise ValueError(f"{path} has {size} MB: clear its outputs, and save it again")
+        if path.is_symlink() and not _inside(path, folder or path.parent):
+            raise ValueError(f"{path} is a link to another place: hand in the notebook itself")
+        return Path(path).read_bytes().decode("utf-8-sig", "replace")
+    except FileNotFoundError:
+        raise ValueError(f"{path} is a link to nothing: hand in the notebook itself") from None
+    except OSError as error:
+        raise ValueError(f"{path} cannot be opened ({error.strerror}): save it again") from None
+
+
+def _inside(path, folder):
+    return path.resolve().is_relative_to(Path(folder).resolve())
+
+
+def read_cells(path, folder=None):
+    """Read the code of a notebook or a script as a list of (name, source).
+
+    Raises ValueError, in one sentence.
+    """
+    text = read_text(path, folder)
+    if path.suffix.lower() != ".ipynb":
+        text = text.replace("\r\n", "\n")
         starts = [0, *(m.start() for m in re.finditer(r"^# (In\[|%%)", text, re.M)), len(text)]
         return [  # the empty lines keep the numbers of the others
             (path.name, "\n" * text.count("\n", 0, start) + text[start:end])
@@ -46,11 +105,13 @@ def read_cells(path):
         ]
     try:
         # no nbformat.read: it validates, and grumbles about what other programs have left out
-        notebook = nbformat.reader.reads(path.read_text("utf-8"))
+        notebook = nbformat.reader.reads(text)
         cells = nbformat.convert(notebook, 4).cells
+        code = [cell.source for cell in cells if cell.cell_type == "code"]
+        if not all(isinstance(source, str) for source in code):
+            raise TypeError
     except Exception:  # nbformat raises whatever its parts raise
         raise ValueError(f"{path} cannot be read as a notebook: save it again") from None
-    code = [cell.source for cell in cells if cell.cell_type == "code"]
     return [(f"cell {number}", source) for number, source in enumerate(code, 1)]
 
 
@@ -72,9 +133,39 @@ def compile_cells(cells):
         try:
             nodes = ast.parse(source).body
             statements += [compile(ast.Module([node], []), name, "exec") for node in nodes]
-        except SyntaxError as error:
-            unreadable.append(f"{name} is no Python 3 (line {error.lineno}: {error.msg})")
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            line, said = getattr(error, "lineno", None) or 1, getattr(error, "msg", str(error))
+            unreadable.append(f"{name} is no Python 3 (line {line}: {said})")
     return statements, unreadable
+
+
+def files_named(cells):
+    """List the pictures and weight files that the strings of cells name, in their order."""
+    pattern, found = re.compile(r".*\.(jpe?g|png|mat)", re.IGNORECASE), []
+    for _, source in cells:
+        try:
+            nodes = ast.walk(ast.parse(re.sub(r"(?m)^\s*[%!].*$", "", source)))
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            found += re.findall(r"""['"]([^'"\n]*\.(?:jpe?g|png|mat))['"]""", source)
+            continue
+        strings = (node.value for node in nodes if isinstance(node, ast.Constant))
+        found += [text for text in strings if isinstance(text, str) and pattern.fullmatch(text)]
+    return list(dict.fromkeys(found))
+
+
+def methods(cells):
+    """Find graded functions that are methods of a class: {function: class}."""
+    found = {}
+    for _, source in cells:
+        try:
+            nodes = list(ast.walk(ast.parse(source)))
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            continue
+        for node in nodes:
+            if isinstance(node, ast.ClassDef):
+                names = [part.name for part in node.body if isinstance(part, ast.FunctionDef)]
+                found |= {name: node.name for name in names if name in FUNCTIONS}
+    return found
 
 
 def definitions(statements):

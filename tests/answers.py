@@ -215,6 +215,73 @@ def model_nn(sess, input_image, num_iterations=200):
 """,
 }
 
+# The same as callables of other kinds.
+RIGHT |= {
+    "a partial": """
+import functools
+
+def scaled(factor, a_C, a_G):
+    return tf.reduce_mean((a_C - a_G) ** 2) * factor
+
+compute_content_cost = functools.partial(scaled, 0.25)
+""",
+    "an object that can be called": """
+class Content:
+    def __call__(self, a_C, a_G):
+        return tf.reduce_mean((a_C - a_G) ** 2) / 4
+
+compute_content_cost = Content()
+""",
+    "a method of an object": """
+class Costs:
+    beta = 40
+    def total(self, J_content, J_style, alpha=10, beta=40):
+        return alpha * J_content + beta * J_style
+
+total_cost = Costs().total
+""",
+    "a static method of a class": """
+class Costs:
+    @staticmethod
+    def gram(A):
+        return tf.matmul(A, tf.transpose(A))
+
+gram_matrix = Costs.gram
+""",
+    "a lambda": """
+gram_matrix = lambda A: tf.matmul(A, A, transpose_b=True)
+""",
+    "a decorated function": """
+import functools
+
+def told(function):
+    @functools.wraps(function)
+    def inside(*args, **kwargs):
+        print(function.__name__)
+        return function(*args, **kwargs)
+    return inside
+
+@told
+def total_cost(J_content, J_style, alpha=10, beta=40):
+    return alpha * J_content + beta * J_style
+""",
+    "a partial of a function with more arguments": """
+import functools
+
+def weighted(gram, a_S, a_G, power=2):
+    m, n_H, n_W, n_C = a_G.get_shape().as_list()
+    GS = gram(tf.transpose(tf.reshape(a_S, [n_H * n_W, n_C])))
+    GG = gram(tf.transpose(tf.reshape(a_G, [n_H * n_W, n_C])))
+    return tf.reduce_sum((GS - GG) ** power) / (4 * n_C**2 * (n_H * n_W)**2)
+
+compute_layer_style_cost = functools.partial(weighted, gram_matrix, power=2)
+""",
+    "arguments of other names": """
+def compute_content_cost(content, generated):
+    return tf.reduce_mean((content - generated) ** 2) / 4
+""",
+}
+
 CONTENT, GRAM, LAYER, STYLE, TOTAL, MODEL = SOLUTION
 UNROLL, SCRAMBLE = (
     "tf.transpose(tf.reshape({}, [n_H * n_W, n_C]))",
@@ -278,7 +345,26 @@ WRONG = [  # (function, what its message says, edits of the solution: "old => ne
     (CONTENT, "ZeroDivisionError: division by zero", "return J_content => return 1 / 0"),
     (CONTENT, "four entries", "m, n_H, n_W, n_C => n_H, n_W, n_C"),
     (CONTENT, "a_G.get_shape().as_list()", "a_G.get_shape().as_list() => a_G.shape"),
+    (CONTENT, "** for it", "4 * n_H * n_W * n_C => 4 * n_H ^ 2 * n_C"),
+    (CONTENT, "write ** for it", "tf.square( => (lambda x: x ^ 2)("),
+    (CONTENT, "take tf.reduce_sum", "tf.reduce_sum( => np.sum("),
+    (CONTENT, "the pictures are multiplied", "tf.square(tf.subtract => (tf.multiply"),
+    (CONTENT, "n_C is forgotten", " * n_C) * total => ) * total"),
+    (CONTENT, "n_H * n_W is forgotten", "4 * n_H * n_W * n_C => 4 * n_C"),
+    (CONTENT, "TensorFlow has it as tf.reduce_sum", "tf.reduce_sum => tf.sum"),
+    (CONTENT, "tf.reduce_sum for a sum", "tf.reduce_sum => sum"),
+    (CONTENT, "no gradient", "return J_content => return tf.stop_gradient(J_content)"),
+    (
+        CONTENT,
+        "no gradient",
+        "return J_content => return tf.stop_gradient(J_content) + 0 * tf.reduce_sum(a_G)",
+    ),
     # Gram matrix
+    (GRAM, "Take tf.transpose(A)", "tf.transpose(A) => A.transpose()"),
+    (GRAM, "take tf.transpose(A)", "tf.transpose(A) => A.T"),
+    (GRAM, "take tf.matmul(A, B)", "tf.matmul(A, tf.transpose(A)) => A.dot(tf.transpose(A))"),
+    (GRAM, "it is halved", "return GA => return GA / 2"),
+    (GRAM, "The Gram matrix has no factor", "return GA => return GA / 3"),
     (GRAM, "the wrong side", "A, tf.transpose(A) => tf.transpose(A), A"),
     (GRAM, "the product is elementwise", "tf.matmul(A, tf.transpose(A)) => A * A"),
     (GRAM, "a reshape stands for the transpose", "tf.transpose(A) => tf.reshape(A, A.shape[::-1])"),
@@ -322,7 +408,31 @@ WRONG = [  # (function, what its message says, edits of the solution: "old => ne
     (LAYER, "only one of the two pictures", "tf.subtract(GS, GG) => GS"),
     (LAYER, "the TensorFlow 2 edition", "return J_style_layer => return tf.constant(14.01649)"),
     (LAYER, "the channels, and n_C is not squared", SCRAMBLE_S, SCRAMBLE_G, "n_C**2 => n_C"),
+    (LAYER, "write ** for it", "n_C**2 * (n_H * n_W)**2 => n_C^2 * (n_H * n_W)^2"),
+    (LAYER, "n_H is not squared", "(n_H * n_W)**2 => n_H * n_W**2"),
+    (
+        LAYER,
+        "(n_H*n_W)² is there twice",
+        "gram_matrix(a_S) => gram_matrix(a_S) / (n_H * n_W)",
+        "gram_matrix(a_G) => gram_matrix(a_G) / (n_H * n_W)",
+    ),
+    (LAYER, "not channels", "[n_H * n_W, n_C] => [n_H, n_W * n_C]"),
     # style cost of all layers
+    (STYLE, "take model[layer_name]", "model[layer_name] => model.layer_name"),
+    (STYLE, "in the order (a_G, a_S)", "cost(a_S, a_G) => cost(a_G, a_S)"),
+    (STYLE, "a session of its own", "sess.run(out) => tf.Session().run(out)"),
+    (
+        STYLE,
+        "weighed again in each turn",
+        "J_style += coeff * J_style_layer => J_style = (J_style + J_style_layer) * coeff",
+    ),
+    (
+        STYLE,
+        "a mean stands for the weighted sum",
+        "coeff *  => ",
+        "return J_style => return J_style / 3",
+    ),
+    (STYLE, "the first layer is left out", "in STYLE_LAYERS => in STYLE_LAYERS[1:]"),
     (STYLE, "the layers' weights are forgotten", "coeff *  => "),
     (STYLE, "only the last layer counts", "+= => ="),
     (STYLE, "only the first layer counts", "    return =>         return"),
@@ -355,7 +465,23 @@ WRONG = [  # (function, what its message says, edits of the solution: "old => ne
     (TOTAL, "return is missing", "return J => print(J)"),
     (TOTAL, "a number, not a tensor", "return J => return 0 if tf.is_tensor(J) else J"),
     (TOTAL, "They must be", "alpha = 10, beta = 40 => alpha"),
+    (TOTAL, "in another order", "J_content, J_style, alpha => J_style, J_content, alpha"),
+    (TOTAL, "alpha * J_content + beta * J_style, and", "return J => return J ** 2"),
+    (TOTAL, "10 stands for alpha", "alpha *  => 10 * "),
     # training
+    (
+        MODEL,
+        "the initializer runs in each turn",
+        "        sess.run(train => "
+        "        sess.run(tf.global_variables_initializer()); sess.run(train",
+    ),
+    (MODEL, "not what that many steps make", "input_image)) => input_image + 1))"),
+    (
+        MODEL,
+        "a session of its own",
+        "    sess.run(tf.global => "
+        "    sess = tf.Session(); sess.run(tf.no_op()) if 0 else sess.run(tf.global",
+    ),
     (MODEL, "assign did not run", "sess.run(model['input'].assign => (model['input'].assign"),
     (MODEL, "train_step did not run", "sess.run(train_step) => train_step"),
     (
@@ -482,3 +608,29 @@ def course_notebook(*edits, **functions):
         assert any(old in source for source in sources), f"no cell has {old!r}"
         sources = [source.replace(old, new) for source in sources]
     return new_notebook(cells=[new_code_cell(source.strip()) for source in sources])
+
+
+ODD = {  # notebooks that are right, by edits of their cells, in the forms that students hand in
+    "windows": [
+        'imread("images/louvre.jpg") => imread("images\\\\louvre.jpg")',
+        '"pretrained-model/imagenet => "pre-trained model/imagenet',
+        "%matplotlib inline => %matplotlib inline\n%cd C:/Users/me/My Notebooks",
+    ],
+    "colab": [
+        "import os\n => import os\nos.chdir('/content/drive/My Drive')\n",
+        '"images/monet.jpg" => "../images/monet.jpg"',
+        "%matplotlib inline => !pip install imageio\nget_ipython().run_line_magic('cd', 'x')",
+    ],
+    "progress": [
+        "\nimport os => %%capture\nfrom tqdm import tqdm\nimport os, sys",
+        "range(num_iterations) => tqdm(range(num_iterations))",
+        "    GA = =>     sys.stdout.buffer.write(b'Gram'); GA =",
+        "    return generated_image => "
+        "    print(sys.stdout.encoding, sys.stderr.isatty()); return generated_image",
+    ],
+    "objects": [
+        "def gram_matrix(A): => class Costs:\n  def gram(self, A):",
+        "    return GA => "
+        "    return GA\nimport functools\ngram_matrix = functools.partial(Costs.gram, Costs())",
+    ],
+}

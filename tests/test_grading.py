@@ -11,8 +11,10 @@ import pytest
 
 from answers import CONTENT, GRAM, LAYER, MODEL, STYLE, TOTAL, course_notebook
 from conftest import ROOT
-from nst import grading, submissions
+from nst import frames, grading, rehearsal, reports, sandbox, submissions
+from nst.assignment import FUNCTIONS
 from nst.config import LAB
+from nst.examining import TRAINING
 from nst.exercises import EXERCISES
 
 TROUBLE = {
@@ -41,7 +43,7 @@ FOUND = {
     STYLE: "line 3, `raise ValueError('no style today')`, with ValueError: no style today",
     TOTAL: "it does not return in time",
     MODEL: "no cell defines it. cell 8 is no Python 3 (line 1: ",
-    grading.TRAINING: "it did not run, as compute_content_cost does not return",
+    TRAINING: "it did not run, as compute_content_cost does not return",
 }
 
 
@@ -80,13 +82,13 @@ def test_folder_gives_each_notebook_its_rows(tmp_path):
         for result in results
     }
     assert list(rows) == ["broken", "filled", "trouble"]
-    assert all(list(of_one) == [*grading.FUNCTIONS, grading.TRAINING] for of_one in rows.values())
+    assert all(list(of_one) == [*FUNCTIONS, TRAINING] for of_one in rows.values())
 
     found = {name: row["diagnosis"] for name, row in rows["filled"].items()}
     assert found == dict.fromkeys(found, "")
     assert rows["filled"][CONTENT]["got"] == pytest.approx(6.76559, rel=1e-5)
     assert rows["filled"][LAYER]["got"] == pytest.approx(9.19028, rel=1e-5)
-    training = rows["filled"][grading.TRAINING]
+    training = rows["filled"][TRAINING]
     assert training["got"] == pytest.approx(training["published"], rel=1e-3)
 
     found = {name: row["diagnosis"] for name, row in rows["trouble"].items()}
@@ -140,37 +142,58 @@ FAULTS = {
     "train_step must minimise J": ["minimize(J) => minimize(J_content)"],
     "model_nn is never called": ["model_nn(sess, generated_image) => print(model_nn)"],
 }
+OWN_CHOICES = {
+    "alpha 5 and beta 100, not 10 and 40: its own choice": [
+        "J_style, alpha = 10, beta = 40)\nopt => J_style, alpha=5, beta=100)\nopt"
+    ],
+    "moves a pixel by 5, not by 2. The learning rate of Adam is 2.0: its own choice": [
+        "Optimizer(2.0) => Optimizer(5.0)"
+    ],
+}
 DRIVER = """
 import json, sys
-from nst import examining, submissions, tf1
+from pathlib import Path
+from nst import examining, frames, submissions, tf1
 tf1.install()
 notebooks = json.load(sys.stdin)
-examining.build_world(str(notebooks))
-statements = [submissions.compile_cells(cells)[0] for cells in notebooks]
-complaints = [examining.train(each)["complaint"] for each in statements]
-open("complaints.json", "w").write(json.dumps(complaints))
+examining.build_world([cell for cells in notebooks for cell in cells])
+with open(sys.argv[1], "wb") as file:
+    for cells in notebooks:
+        statements, _ = submissions.compile_cells(cells)
+        frames.write(file, *examining.train(statements))
 """
 
 
 def test_training_is_compared_with_a_right_one(tmp_path):
+    faults = FAULTS | OWN_CHOICES
     notebooks = [
         [(f"cell {i}", cell.source) for i, cell in enumerate(course_notebook(*edits).cells, 1)]
-        for edits in FAULTS.values()
+        for edits in faults.values()
     ]
-    path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    for name, data in sandbox.stage().items():
+        path = tmp_path / "stage" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    for folder in ("stage/notebooks", "work"):
+        (tmp_path / folder).mkdir()
     run = subprocess.run(
-        [sys.executable, "-c", DRIVER],
+        [sys.executable, "-c", DRIVER, str(tmp_path / "answers")],
         input=json.dumps(notebooks),
-        cwd=tmp_path,
-        env=os.environ | {"MPLBACKEND": "agg", "PYTHONPATH": path},
+        cwd=tmp_path / "work",
+        env=os.environ | {"MPLBACKEND": "agg", "PYTHONPATH": str(tmp_path / "stage")},
         capture_output=True,
         text=True,
     )
     assert run.returncode == 0, run.stderr[-2000:]
-    complaints = json.loads((tmp_path / "complaints.json").read_text())
-    found = dict(zip(FAULTS, complaints, strict=True))
-    assert found.pop("") == ""
-    assert {fault: complaint for fault, complaint in found.items() if fault not in complaint} == {}
+    rehearsals = rehearsal.Rehearsals(tmp_path / "stage" / "weights.mat")
+    with open(tmp_path / "answers", "rb") as file:
+        found = {fault: rehearsals.judge(*frames.read(file))[0] for fault in faults}
+    assert found.pop("").complaint == ""
+    for choice in OWN_CHOICES:
+        outcome = found.pop(choice)
+        assert outcome.complaint == ""
+        assert choice in outcome.note
+    assert {fault: said for fault, said in found.items() if fault not in said.complaint} == {}
 
 
 def test_several_notebooks_make_one_line_each(tmp_path, capsys, monkeypatch):
@@ -187,7 +210,7 @@ def test_several_notebooks_make_one_line_each(tmp_path, capsys, monkeypatch):
 def test_table_wraps_its_diagnoses(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "110")
     row = {"function": GRAM, "published": [[6.42231, 1]], "got": "nan", "verdict": "fail"}
-    grading.print_table([row | {"diagnosis": "so many words " * 8}])
+    reports.print_table([row | {"diagnosis": "so many words " * 8}])
     _, first, *more = capsys.readouterr().out.splitlines()
     assert first.split()[:4] == [GRAM, "6.42231", "nan", "fail"]
     assert more

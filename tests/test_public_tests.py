@@ -1,13 +1,17 @@
 """The public tests catch and name what students get wrong, and pass whatever is right."""
 
 import linecache
+import re
 
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
 import public_tests
-from answers import LAYER, MODEL, RIGHT, SOLUTION, STYLE, WRONG, wrong_source
+from answers import CONTENT, LAYER, MODEL, RIGHT, SOLUTION, STYLE, WRONG, wrong_source
+from nst.assignment import PARAMETERS
+from nst.formulas import right_cost
+from nst.mistakes import CONTENT_STEPS, LAYER_STEPS
 
 pytestmark = pytest.mark.numbers
 
@@ -27,12 +31,26 @@ def complaint_about(function, **functions):
     return complaint
 
 
+@pytest.fixture
+def as_in_the_course(monkeypatch):
+    """Tensors as the lab's kernel has them: there np.power(tensor, 2) makes an op."""
+    monkeypatch.delattr(tf.Tensor, "__array__")
+
+
+@pytest.mark.usefixtures("as_in_the_course")
 @pytest.mark.parametrize("title", RIGHT)
 def test_right_answer_passes(title):
-    function = RIGHT[title].split("def ")[1].split("(")[0]
+    names = re.findall(rf"^(?:def )?({'|'.join(PARAMETERS)})\b", RIGHT[title], re.M)
+    function = names[-1]
     assert complaint_about(function, **{function: RIGHT[title]}) == ""
 
 
+def test_numpy_on_tensors_fails_where_the_check_cell_would_fail_too():
+    complaint = complaint_about(CONTENT, compute_content_cost=RIGHT["np.power(tensor, 2)"])
+    assert "NumPy does not know tensors: take the tf function" in complaint
+
+
+@pytest.mark.usefixtures("as_in_the_course")
 @pytest.mark.parametrize(
     ("function", "says", "edits"), [(function, says, edits) for function, says, *edits in WRONG]
 )
@@ -55,8 +73,8 @@ def test_formulas_give_the_published_numbers():
     with tf.Graph().as_default(), tf.Session() as sess:
         tf.set_random_seed(1)
         a, b = sess.run([tf.random_normal([1, 4, 4, 3], 1, 4, seed=seed) for seed in (3, 9)])
-    content = public_tests.right_cost(public_tests.CONTENT_STEPS, a, b)
-    layer = public_tests.right_cost(public_tests.LAYER_STEPS, a, b)
+    content = right_cost(CONTENT_STEPS, a, b)
+    layer = right_cost(LAYER_STEPS, a, b)
     assert f"{content:.6g} {layer:.6g}" == "6.76559 9.19028"
 
 
@@ -110,7 +128,7 @@ def test_error_shows_its_line():
     assert "in line 3, `J = gamma * J_content + beta * J_style`, with NameError" in complaint
 
 
-@pytest.mark.parametrize("name", public_tests.PARAMETERS)
+@pytest.mark.parametrize("name", PARAMETERS)
 def test_public_test_says_passed_or_raises(name, capsys):
     public_test = getattr(public_tests, f"{name}_test")
     public_test(notebook()[name])

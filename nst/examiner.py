@@ -1,0 +1,250 @@
+"""Grade one submission: have its functions tried in a sandbox, judge here what came out.
+
+This process runs no line of a submission.
+"""
+
+import inspect
+import os
+import tempfile
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+
+from nst.assignment import FUNCTIONS, PUBLISHED
+from nst.examining import PATIENCE, TRAINING
+from nst.hints import DIES, NEVER_RETURNS
+from nst.judging import HELPERS, Outcome, check_facts, draw, judge, with_right_helper
+from nst.rehearsal import Rehearsals
+from nst.sandbox import Lost, Sandbox, stage
+from nst.submissions import read_cells
+from nst.tf1 import import_tensorflow
+
+ALL = [*FUNCTIONS, TRAINING]
+TRAINING_SHARE, START_SHARE = 4, 2  # of the limit of a function
+GRACE = 3  # seconds beyond its limits after which a process is ended
+
+
+class Closed(Exception):
+    """The grading is being ended."""
+
+
+class Examiner:
+    """What grades submissions, several at once if asked by several threads."""
+
+    def __init__(self, limit, jobs, count):
+        """Be ready for `count` submissions, with `limit` seconds of processor time a function."""
+        self.limit, self._jobs, self._count = limit, jobs, count
+        self._files, self._lock, self._closed = None, threading.Lock(), False
+        self._spare, self._live, self._folder = [], [], None
+
+    def start(self):
+        """Begin; `close` must follow, whatever happens. Raises OSError where nothing can be."""
+        self._files = stage()
+        with suppress(OSError):
+            self._fill()  # the first ones warm up while TensorFlow is made ready here
+        import_tensorflow().logging.set_verbosity("ERROR")
+        self._folder = tempfile.TemporaryDirectory(prefix="nst-grade-")
+        weights = Path(self._folder.name, "weights.mat")
+        weights.write_bytes(self._files["weights.mat"])
+        self._rehearsals = Rehearsals(weights)
+
+    def _fill(self):
+        while len(self._spare) < min(self._jobs, self._count):
+            sandbox = Sandbox(self._files)
+            self._spare.append(sandbox)
+            self._live.append(sandbox)
+
+    def sandbox(self, first):
+        """Give a warm sandbox, and have the next one warm up; `first` of its submission or not."""
+        with self._lock:
+            if self._closed:
+                raise Closed
+            if not self._spare:
+                self._count += 1
+                self._fill()
+                self._count -= 1
+            sandbox = self._spare.pop(0)
+            self._count -= first
+            with suppress(OSError):  # a full disk, say, is told when one is needed
+                self._fill()
+        sandbox.warm()
+        return sandbox
+
+    def close(self):
+        """End all processes, and remove what they left."""
+        with self._lock:
+            self._closed = True
+        for sandbox in self._live:
+            sandbox.stop()
+        if self._folder:
+            self._folder.cleanup()
+
+    def grade(self, path, folder=None):
+        """Grade one file; whatever it does becomes its rows.
+
+        Arguments:
+        path -- notebook or script
+        folder -- what a link must not lead out of
+
+        Returns:
+        list of dicts: function, published (of the training: our costs), got, verdict ("pass" or
+        "fail"), diagnosis; a value is None where there is none
+
+        Raises Closed where `close` ended it.
+        """
+        examination = None
+        try:
+            cells = read_cells(path, folder)
+            examination = Examination(self, cells)
+            outcomes = examination.outcomes()
+        except Closed:
+            raise
+        except ValueError as error:
+            outcomes = dict.fromkeys(ALL, (Outcome(None, str(error)), None))
+        except OSError as error:
+            said = f"it could not be graded here ({error.strerror or error}): grade it again."
+            outcomes = dict.fromkeys(ALL, (Outcome(None, said), None))
+        except Exception as error:
+            outcomes = dict.fromkeys(ALL, (_broken(error), None))
+        finally:
+            if examination:
+                examination.stop()
+        if self._closed:
+            raise Closed
+        return [_row(name, *outcomes[name]) for name in ALL]
+
+    def rehearse(self, fields, arrays):
+        """Judge what came of a training."""
+        return self._rehearsals.judge(fields, arrays)
+
+
+class Examination:
+    """The examination of one submission, in one sandbox after the other where it ends them."""
+
+    def __init__(self, examiner, cells):
+        self._examiner, self._cells = examiner, cells
+        self._sandbox, self._hanging, self._first = None, [], True
+        self._broken = ""
+        self._ran = set()  # functions that gave more than None, or an error
+        self._rng = np.random.default_rng()  # nobody can know these inputs beforehand
+        self._sizes = [int(n) for n in self._rng.permutation([3, 5, 7, 11])[:3]]
+
+    def stop(self):
+        if self._sandbox:
+            self._sandbox.stop()
+
+    def outcomes(self):
+        """Examine everything: {name: (Outcome, published value)}.
+
+        A function that fails, or whose helper does, is tried once more with a right helper. This
+        comes last, so that the right one is of no use to what keeps it.
+        """
+        found = {name: self._try(name) for name in FUNCTIONS}
+        failed = [name for name in FUNCTIONS if found[name].complaint]
+        training = self._train(failed)
+        for name, (helper, right) in HELPERS.items():
+            if name in self._ran and (found[name].complaint or found[helper].complaint):
+                source = {helper: inspect.getsource(right)}
+                blamed = found[helper].complaint and f"{helper}: {found[helper].complaint}"
+                with_right = self._try(name, source)
+                found[name] = with_right_helper(name, found[name], with_right, blamed)
+        return {name: (found[name], PUBLISHED.get(name)) for name in FUNCTIONS} | {
+            TRAINING: training
+        }
+
+    def _try(self, name, helpers=None):
+        samples = draw(name, self._rng, self._sizes)
+        arrays = {f"{i}.{j}": a for i, sample in enumerate(samples) for j, a in enumerate(sample)}
+        request = {"name": name, "counts": [len(s) for s in samples], "helpers": helpers or {}}
+        fields, values = self._ask(request, arrays, self._examiner.limit)
+        try:
+            check_facts(fields)
+            if values or "stops" in fields:
+                self._ran.add(name)
+            return judge(name, samples, fields, values)
+        except Exception as error:  # it made these facts and values
+            return _broken(error)
+
+    def _train(self, failed):
+        if self._hanging:
+            said = f"it did not run, as {self._hanging[0]} does not return."
+            return Outcome(None, said), None
+        limit = TRAINING_SHARE * self._examiner.limit
+        fields, arrays = self._ask({"name": TRAINING}, {}, limit)
+        if failed and fields.get("complaint") in (NEVER_RETURNS, DIES):
+            # such as a Gram matrix of the wrong side, of 120,000 × 120,000 entries
+            said = f"it takes more time or memory than a right one. First put {failed[0]} right."
+            return Outcome(None, said), None
+        try:
+            return self._examiner.rehearse(fields, arrays)
+        except Exception as error:
+            return _broken(error), None
+
+    def _ask(self, request, arrays, limit):
+        name = request["name"]
+        try:
+            self._begin()
+            request["limit"] = limit
+            fields, arrays = self._sandbox.ask(request, arrays, PATIENCE * limit + GRACE)
+        except Lost as lost:
+            fields, arrays = {"complaint": str(lost)}, {}
+        gone = self._sandbox.gone and not self._broken
+        if gone or fields.get("complaint") == NEVER_RETURNS:
+            self._hanging.append(name)
+        return fields, arrays
+
+    def _begin(self):
+        """Have a sandbox that holds the submission."""
+        if self._broken:  # it would be so again
+            raise Lost(self._broken)
+        if self._sandbox and not self._sandbox.gone:
+            return
+        self._sandbox = self._examiner.sandbox(self._first)
+        self._first = False
+        limit = START_SHARE * self._examiner.limit
+        hanging = [name for name in self._hanging if name in FUNCTIONS]
+        submission = {"cells": self._cells, "hanging": hanging, "limit": limit}
+        try:
+            fields, _ = self._sandbox.ask(submission, limit=PATIENCE * limit + GRACE)
+        except Lost as lost:
+            fields = {"complaint": str(lost)}
+        if "unprepared" in fields:
+            said = str(fields["unprepared"])[:200]
+            raise OSError(said)
+        if "complaint" in fields:
+            said = str(fields["complaint"])[:400]
+            self._sandbox.stop()
+            self._broken = f"its imports and definitions do not run: {said}"
+            raise Lost(self._broken)
+
+
+def _broken(error):
+    return Outcome(None, f"it broke the grader: {type(error).__name__}: {error}"[:400])
+
+
+def _row(name, outcome, published):
+    return {
+        "function": name,
+        "published": published,
+        "got": plain(outcome.got),
+        "verdict": "fail" if outcome.complaint else "pass",
+        "diagnosis": outcome.complaint or outcome.note,
+    }
+
+
+def plain(value):
+    """Turn a value of any size and kind into what JSON can hold."""
+    with suppress(TypeError, ValueError):
+        array = np.asarray(value)
+        if value is None or array.size > 100 or array.dtype.kind not in "iuf":
+            return None
+        return array.tolist() if np.isfinite(array).all() else str(array)
+    return None
+
+
+def default_jobs():
+    """One submission at a time for every two processors, as the next one warms up meanwhile."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, (count or 1) // 2)

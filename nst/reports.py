@@ -1,0 +1,212 @@
+"""What a teacher reads of a grading: tables, a page, a spreadsheet, and feedback to send.
+
+The names and diagnoses come from strangers: no control character is printed, a row stays one line.
+"""
+
+import csv
+import html
+import os
+import re
+import shutil
+import textwrap
+import unicodedata
+from pathlib import Path
+
+from nst.assignment import FUNCTIONS
+from nst.files import make_folder, whole_file
+
+TRAINING = "training, one step"
+COLUMNS = [name.removeprefix("compute_").partition(",")[0] for name in (*FUNCTIONS, TRAINING)]
+NAME_WIDTH = 40
+NO_BUBBLEWRAP = (
+    "bubblewrap is not there, or may not work here: submissions can read your files and use the "
+    "network. Install it (apt install bubblewrap), or grade in a container."
+)
+
+
+def printable(text, width=500):
+    """Make one line of any text: no control, private or unassigned characters, cut to `width`."""
+    text = "".join(_visible(character) for character in str(text)[: 4 * width])
+    text = " ".join(text.split())
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def _visible(character):
+    if character.isspace():
+        return " "
+    return "�" if unicodedata.category(character)[0] == "C" else character
+
+
+def short_name(path, width=NAME_WIDTH):
+    """Show a path in `width` characters: its end, which tells it from the others."""
+    text = printable(path, 4096)
+    return text if len(text) <= width else "…" + text[1 - width :]
+
+
+# --- the terminal ------------------------------------------------------------------------------
+
+
+def print_table(rows, file=None):
+    """Print the rows of one notebook, the diagnoses wrapped to the terminal."""
+    width = max(40, shutil.get_terminal_size((120, 24)).columns - 66)
+    for row in [{key: key for key in rows[0]}, *rows]:
+        published, got = _short(row["published"]), _short(row["got"])
+        if row["function"] == TRAINING:
+            published = f"ours {published}"
+        lines = textwrap.wrap(printable(row["diagnosis"], 1000), width) or [""]
+        first = f"{row['function']:26}{published:17}{got:13}{row['verdict']:9}{lines[0]}"
+        print(first.rstrip(), file=file)
+        for line in lines[1:]:
+            print(" " * 65 + line, file=file)
+
+
+def _short(value):
+    """Show a value in a few characters: of a matrix or a list of costs the first number."""
+    while isinstance(value, list):
+        value = value[0] if value else None
+    return f"{value:.6g}" if isinstance(value, int | float) else printable(value or "-", 12)
+
+
+def print_line(first, texts, width, file=None):
+    """Print a line of the table of several notebooks: its header, or the verdicts on one."""
+    columns = zip(texts, COLUMNS, strict=True)
+    cells = [f"{first:{width}}", *(f"{text:{len(column)}}" for text, column in columns)]
+    print("  ".join(cells).rstrip(), flush=True, file=file)
+
+
+# --- files -------------------------------------------------------------------------------------
+
+
+def report_files(report):
+    """Name what a report consists of: the page, the spreadsheet, the folder of feedback.
+
+    Raises FileExistsError where one is there already.
+    """
+    page = Path(report)
+    if page.suffix.lower() not in (".html", ".htm"):
+        page = page.with_name(page.name + ".html")
+    files = page, page.with_suffix(".csv"), page.with_name(page.stem + "-feedback")
+    for file in files:
+        if os.path.lexists(file):
+            raise FileExistsError(f"{file} is there already: name another report, or move it away")
+    return files
+
+
+def write_report(report, results):
+    """Write the page, the spreadsheet, and a file of feedback for each submission.
+
+    Arguments:
+    report -- path of the page
+    results -- list of dicts: notebook, rows
+
+    Returns:
+    the three paths
+    """
+    page, table, folder = report_files(report)
+    results = sorted(results, key=lambda result: _sorting(result["notebook"]))
+    make_folder(folder)
+    for result, name in zip(results, _feedback_names(results), strict=True):
+        with whole_file(folder / name) as file:
+            file.write_text(feedback(result), "utf-8", "replace")
+    with whole_file(table) as file:
+        _write_csv(file, results)
+    with whole_file(page) as file:
+        file.write_text(as_html(results), "utf-8", "replace")
+    return page, table, folder
+
+
+def _sorting(name):
+    """Sort 2 before 10, and a before B."""
+    parts = re.split(r"(\d{1,9})", printable(name, 4096).casefold())
+    return [int(part) if part.isdecimal() else part for part in parts], str(name)
+
+
+def _feedback_names(results):
+    used = set()
+    for result in results:
+        base = re.sub(r"[^\w.-]+", "_", printable(result["notebook"], 4096)).strip("._")[-80:]
+        name, number = f"{base or 'submission'}.txt", 1
+        while name.casefold() in used:
+            number += 1
+            name = f"{base or 'submission'}-{number}.txt"
+        used.add(name.casefold())
+        yield name
+
+
+def feedback(result):
+    """Write to one student, in the words of the public tests."""
+    name = printable(Path(result["notebook"]).name, 120)
+    passed = [row for row in result["rows"] if row["verdict"] == "pass"]
+    lines = [f"{name}: {len(passed)} of {len(result['rows'])} passed.", ""]
+    for row in result["rows"]:
+        said = printable(row["diagnosis"], 1000)
+        if row["verdict"] == "pass":
+            lines += textwrap.wrap(f"{row['function']}: All tests passed. {said}".rstrip(), 90)
+        else:
+            lines += textwrap.wrap(f"{row['function']}: {said}", 90)
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _write_csv(path, results):
+    with open(path, "w", encoding="utf-8-sig", errors="replace", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["submission", "passed", *COLUMNS, "diagnosis"])
+        for result in results:
+            verdicts = [row["verdict"] for row in result["rows"]]
+            said = "; ".join(
+                f"{row['function']}: {printable(row['diagnosis'])}"
+                for row in result["rows"]
+                if row["diagnosis"]
+            )
+            row = [printable(result["notebook"], 300), verdicts.count("pass"), *verdicts, said]
+            writer.writerow([_no_formula(cell) for cell in row])
+
+
+def _no_formula(cell):
+    """Keep a spreadsheet from computing what a stranger's file is called."""
+    return f"'{cell}" if isinstance(cell, str) and cell[:1] in tuple("=+-@") else cell
+
+
+STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem; color: #222; background: #fff; }
+table { border-collapse: collapse; }
+th, td { padding: .3rem .7rem; border-bottom: 1px solid #ddd; text-align: left; }
+td { vertical-align: top; }
+.pass { color: #176639; }
+.fail { color: #a3161f; font-weight: 600; }
+summary { cursor: pointer; }
+dl { margin: .5rem 0; max-width: 60rem; }
+dt { font-weight: 600; }
+dd { margin: 0 0 .5rem 1rem; }
+"""
+
+
+def as_html(results):
+    """Make a page that needs nothing else: a row for each submission, its diagnosis on a click."""
+    right = sum(all(row["verdict"] == "pass" for row in r["rows"]) for r in results)
+    head = "".join(f"<th>{html.escape(column)}</th>" for column in ["submission", *COLUMNS])
+    return "\n".join(
+        [
+            '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">',
+            '<meta name="viewport" content="width=device-width">',
+            f"<title>Grades</title>\n<style>{STYLE}</style>",
+            f"<h1>Grades</h1>\n<p>{len(results)} submissions, {right} of them right in all.</p>",
+            f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>",
+            *map(_html_row, results),
+            "</tbody>\n</table>\n</html>\n",
+        ]
+    )
+
+
+def _html_row(result):
+    name = html.escape(printable(result["notebook"], 120))
+    said = [row for row in result["rows"] if row["diagnosis"]]
+    items = "".join(
+        f"<dt>{html.escape(row['function'])}</dt>"
+        f"<dd>{html.escape(printable(row['diagnosis'], 1000))}</dd>"
+        for row in said
+    )
+    first = f"<details><summary>{name}</summary><dl>{items}</dl></details>" if said else name
+    marks = "".join(f'<td class="{row["verdict"]}">{row["verdict"]}</td>' for row in result["rows"])
+    return f"<tr><td>{first}</td>{marks}</tr>"
