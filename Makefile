@@ -13,7 +13,8 @@ LESSONS := Feature_Maps Recreate_Content_and_Style Choosing_the_Content_Layer \
 
 # What is given as NAME=value reaches Python by the environment, letter by letter: neither make nor
 # a shell looks into it, so `make run 'CONTENT=price $5.jpg'` finds that picture.
-GIVEN := CONTENT STYLE SIZE ITERATIONS PRECISION OUTPUT RESUME NOTEBOOK PAIRS SCHEDULER SOURCE PEERS
+GIVEN := CONTENT STYLE SIZE ITERATIONS PRECISION OUTPUT RESUME NOTEBOOK PAIRS SCHEDULER SOURCE \
+         PEERS REPORT JOBS
 $(foreach name,$(GIVEN),$(eval override $(name) := $$(value $(name))))
 export $(GIVEN)
 
@@ -40,8 +41,8 @@ gallery: $(VENV)/installed weights ## paint four pairs: or PAIRS=file.csv, SCHED
 exercises: $(VENV)/installed ## make the notebook with blanks from the solved one
 	@$(NST) exercises
 
-grade: $(VENV)/installed ## grade NOTEBOOK=path (a notebook, a .py, several, or a folder): REPORT=report.html JOBS=
-	@$(NST) grade $(NOTEBOOK) $(call option,--report,$(REPORT)) $(call option,--jobs,$(JOBS))
+grade: $(VENV)/installed ## grade NOTEBOOK=path (a notebook, a .py or a folder): REPORT=report.html JOBS=
+	@$(NST) grade --environment=NOTEBOOK,REPORT,JOBS
 
 test: $(VENV)/installed-for-tests weights ## ruff and pytest
 	@$(BIN)/ruff check .
