@@ -15,17 +15,24 @@ LESSONS := Feature_Maps Recreate_Content_and_Style Choosing_the_Content_Layer \
 option = $(if $(2),$(1) "$(2)")
 
 .DEFAULT_GOAL := help
-.PHONY: help run lab lessons gallery exercises grade test test-numbers test-browser published bench weights clean
+.PHONY: help run paint lab lessons gallery exercises grade test test-numbers test-browser published bench weights clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: $(VENV)/installed weights ## paint: CONTENT= STYLE= SIZE= ITERATIONS= PRECISION= OUTPUT= RESUME=1, or NOTEBOOK=
+run: $(VENV)/installed weights ## run the lab: CONTENT= STYLE= SIZE= ITERATIONS= PRECISION= OUTPUT= RESUME=1, or NOTEBOOK=
 	@$(NST) run $(if $(NOTEBOOK),"$(NOTEBOOK)") \
 	  $(call option,--content,$(CONTENT)) $(call option,--style,$(STYLE)) \
 	  $(call option,--size,$(SIZE)) $(call option,--iterations,$(ITERATIONS)) \
 	  $(call option,--precision,$(PRECISION)) $(call option,--output,$(OUTPUT)) \
 	  $(if $(RESUME),--resume)
+
+paint: $(VENV)/installed weights ## a picture soon: CONTENT= STYLE= SIZE=800 STRENGTH=medium COLOURS=content STROKES=2 PRECISION= OUTPUT=
+	@$(NST) paint "$(or $(CONTENT),images/pyramid_800x600.jpg)" \
+	  "$(or $(STYLE),images/impressionist_800x600.jpg)" \
+	  $(call option,--size,$(SIZE)) $(call option,--strength,$(STRENGTH)) \
+	  $(call option,--colours,$(COLOURS)) $(call option,--strokes,$(STROKES)) \
+	  $(call option,--precision,$(PRECISION)) $(call option,--output,$(OUTPUT))
 
 lab: $(VENV)/installed weights ## open JupyterLab, with a kernel for course notebooks of 2018
 	@$(NST) kernel
@@ -35,9 +42,10 @@ lessons: $(VENV)/installed weights ## run the six companion lessons
 	@for lesson in $(LESSONS); do \
 	  $(NST) run notebooks/$$lesson.ipynb || exit 1; done
 
-gallery: $(VENV)/installed weights ## paint four pairs: or PAIRS=file.csv, SCHEDULER=tcp://host:port, ITERATIONS=
+gallery: $(VENV)/installed weights ## paint four pairs: or PAIRS=file.csv, SCHEDULER=tcp://host:port, SIZE=, METHOD=lab ITERATIONS=
 	@$(NST) gallery $(call option,--pairs,$(PAIRS)) \
-	  $(call option,--scheduler,$(SCHEDULER)) $(call option,--iterations,$(ITERATIONS)) \
+	  $(call option,--scheduler,$(SCHEDULER)) $(call option,--size,$(SIZE)) \
+	  $(call option,--method,$(METHOD)) $(call option,--iterations,$(ITERATIONS)) \
 	  --precision $(or $(PRECISION),auto)
 
 exercises: $(VENV)/installed ## make the notebook with blanks from the solved one

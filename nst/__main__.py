@@ -5,6 +5,7 @@ import sys
 
 COMMANDS = {  # name: (module that has its main, what it does)
     "run": ("nst.runner", "run the lab, or another notebook, from the terminal"),
+    "paint": ("nst.easel", "paint a photograph in the manner of a painting, soon"),
     "gallery": ("nst.gallery", "paint a list of pairs, here or on a Dask cluster"),
     "grade": ("nst.grading", "grade notebooks"),
     "weights": ("nst.fetching", "get VGG-19's weights"),
