@@ -6,12 +6,14 @@ picture, layer and size.
 
 import numpy as np
 
+from nst.config import CONFIG
 from nst.gradients import large_constant
 from nst.recolouring import resampling_matrix
 from nst.tf1 import import_tensorflow
 
 tf = import_tensorflow()
 
+BEYOND = 30  # grey levels, root mean square, that a picture may go beyond 0-255 at a cost of 1
 CONTENT_LAYER = "conv4_2"
 # Gatys et al.'s five, and conv4_2, where the content cost alone would keep the photograph's texture
 STYLE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv4_2", "conv5_1")
@@ -96,3 +98,13 @@ def layout_cost(image, small):
     shrunk = tf.einsum("hi,bijc,wj->bhwc", large_constant(rows), image, large_constant(columns))
     unit = max(float(np.var(small, axis=(1, 2)).mean()), 1.0)  # grey levels²
     return tf.reduce_mean((shrunk - large_constant(small)) ** 2) / unit
+
+
+def range_cost(image):
+    """Mean squared distance of the pixels from the range 0-255, in units of BEYOND².
+
+    Arguments:
+    image -- tensor (1, h, w, 3), normalised
+    """
+    inside = tf.clip_by_value(image, -CONFIG.MEANS, 255 - CONFIG.MEANS)
+    return tf.reduce_mean((image - tf.stop_gradient(inside)) ** 2) / BEYOND**2

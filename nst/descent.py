@@ -15,7 +15,7 @@ class _Stop(Exception):
     """Ends SciPy's loop."""
 
 
-def descend(evaluate, start, low, high, count):
+def descend(evaluate, start, count):
     """Descend from `start` by L-BFGS; yield the best image so far after each evaluation.
 
     SciPy calls back and would not let go, so it runs in a thread of its own; when this generator
@@ -23,15 +23,14 @@ def descend(evaluate, start, low, high, count):
 
     Arguments:
     evaluate -- function from an image to its cost and gradient
-    start -- image (1, h, w, 3), within the bounds
-    low, high -- bounds, arrays that broadcast to the image's shape
+    start -- image (1, h, w, 3)
     count -- of evaluations
 
     Returns:
     generator of images, float32; raises FloatingPointError where a cost is no number
     """
     found, stop = queue.SimpleQueue(), threading.Event()
-    arguments = (evaluate, start, low, high, count, found.put, stop)
+    arguments = (evaluate, start, count, found.put, stop)
     # a daemon: a second Ctrl-C need not wait for the evaluation
     work = threading.Thread(target=_lbfgs, args=arguments, daemon=True)
     work.start()
@@ -60,20 +59,23 @@ def _import_minimize():
     return minimize
 
 
-def _lbfgs(evaluate, start, low, high, count, report, stop):
-    """Run SciPy's L-BFGS-B for `count` evaluations; report the best image after each, then None.
+def _lbfgs(evaluate, start, count, report, stop):
+    """Run SciPy's L-BFGS for `count` evaluations; report the best image after each, then None.
 
     Arguments:
     report -- function that takes an image, an exception or None, the end
     stop -- threading.Event that ends the descent early
     """
     minimize = _import_minimize()
+    # SciPy's first step has length 1: let that be FIRST_STEP
+    scale = FIRST_STEP * math.sqrt(start.size)
     best, least, left = start, math.inf, count
 
-    def function(image):
+    def function(x):
         nonlocal best, least, left
         if stop.is_set() or not left:
             raise _Stop
+        image = (scale * x).reshape(start.shape).astype(np.float32)
         cost, gradient = evaluate(image)
         if not np.isfinite(cost) or not np.all(np.isfinite(gradient)):
             raise FloatingPointError(
@@ -83,29 +85,13 @@ def _lbfgs(evaluate, start, low, high, count, report, stop):
         if cost < least:
             best, least = image, cost
         report(best)
-        return float(cost), gradient.ravel().astype(np.float64)
+        return float(cost), scale * gradient.ravel().astype(np.float64)
 
     try:
-        first = function(start)
-        # with bounds on all sides SciPy's first step is the gradient's length: let it be FIRST_STEP
-        slope = max(float(np.sqrt(np.mean(first[1] ** 2))), 1e-12)
-        scale = math.sqrt(FIRST_STEP / slope)
-        low, high = (np.broadcast_to(bound, start.shape).ravel() / scale for bound in (low, high))
-
-        def scaled(x):
-            nonlocal first  # known already
-            image = (scale * x).reshape(start.shape).astype(np.float32)
-            (cost, gradient), first = first or function(image), None
-            return cost, scale * gradient
-
-        minimize(
-            scaled,
-            np.clip(start.ravel() / scale, low, high),
-            jac=True,
-            method="L-BFGS-B",
-            bounds=np.stack([low, high], axis=1),
-            options={"maxcor": MEMORY, "maxiter": 10 * count, "ftol": 0, "gtol": 0},
-        )
+        memory = min(MEMORY, max(1, count - 1))  # 48 bytes a pixel each
+        options = {"maxcor": memory, "maxiter": 10 * count, "ftol": 0, "gtol": 0}
+        x = start.ravel().astype(np.float64) / scale
+        minimize(function, x, jac=True, method="L-BFGS-B", options=options)
     except _Stop:
         pass
     except Exception as error:  # for the thread that waits

@@ -17,10 +17,11 @@ painted first, enlarged, and painted on. What each choice is for, and where it c
   leaves a photograph's lines among the strokes.
 - Beyond three levels, which are 400×300, a picture is also held to what it was, shrunk: a large
   picture then is the small one with more detail, not another one.
-- L-BFGS (Gatys et al., 2016), SciPy's, within the bounds 0-255: what leaves them would be clipped,
-  and a clipped picture has other statistics. A new level starts with an empty memory, since its
-  costs are other functions of other pixels. Tried and not better: a descent in a cosine basis
-  that prefers smooth changes, another first step, no bounds, a memory of 20.
+- L-BFGS (Gatys et al., 2016), SciPy's. Pixels beyond 0-255, which would be clipped, and a clipped
+  picture has other statistics, have a cost: SciPy's bounds are Python lists, slow and large.
+  A new level starts with an empty memory, since its costs are other functions of other pixels.
+  Tried and not better: a descent in a cosine basis that prefers smooth changes, another first step,
+  a memory of 20.
 
 Nothing is random.
 """
@@ -38,6 +39,7 @@ from nst.costs import (
     STYLE_LAYERS,
     content_cost,
     layout_cost,
+    range_cost,
     statistics,
     style_cost,
 )
@@ -151,13 +153,14 @@ def _paint(content, styles, full, strength, colours, strokes, weights):
             detail = photo - resize(coarse, height, width)
             image = clip(resize(small, height, width) + DETAIL * detail)
         with _network(height, width, weights) as (sess, layers):
-            cost = _content_cost(sess, layers, photo, targets)
-            cost += style_weight(strength, number) * style_cost(layers, targets)
-            if number >= HELD_FROM:
-                cost += HOLD * layout_cost(layers["input"], small)
-            evaluate = _evaluation(sess, layers["input"], cost)
-            bounds = -CONFIG.MEANS, 255 - CONFIG.MEANS
-            descent = descend(evaluate, image, *bounds, evaluations(number))
+            with _defaults(sess):  # not while the caller has the word
+                cost = _content_cost(sess, layers, photo, targets)
+                cost += style_weight(strength, number) * style_cost(layers, targets)
+                cost += range_cost(layers["input"])
+                if number >= HELD_FROM:
+                    cost += HOLD * layout_cost(layers["input"], small)
+                evaluate = _evaluation(sess, layers["input"], cost)
+            descent = descend(evaluate, image, evaluations(number))
             with closing(descent):  # its thread ends before the session does
                 for image in descent:
                     yield Progress(image, full, number + 1, len(sizes), *clock.tick())
@@ -217,11 +220,18 @@ def _read_weights(path, precision):
 @contextmanager
 def _network(height, width, weights):
     """Build VGG for one size; give (session, dict of tensors); free both at the end."""
-    graph = tf.Graph()
-    with graph.as_default(), tf.Session(graph=graph) as sess:
-        layers = build_vgg(dict(weights.convolutions), height, width, weights.precision)
-        ease_gram_matrices(graph)
+    with closing(tf.Session(graph=tf.Graph())) as sess:
+        with _defaults(sess):
+            layers = build_vgg(dict(weights.convolutions), height, width, weights.precision)
+            ease_gram_matrices(sess.graph)
         yield sess, layers
+
+
+@contextmanager
+def _defaults(sess):
+    """Have a session and its graph for the default ones."""
+    with sess.graph.as_default(), sess.as_default():
+        yield
 
 
 def _evaluation(sess, variable, cost):
@@ -229,7 +239,7 @@ def _evaluation(sess, variable, cost):
     (gradient,) = tf.gradients(cost, variable)
 
     def evaluate(image):
-        with sess.as_default():  # in the thread of the descent
+        with sess.as_default():
             sess.run(variable.assign(image))
             return sess.run([cost, gradient])
 
@@ -258,7 +268,7 @@ def style_statistics(styles, photo, colours, strokes, weights):
         picture = _read_style(style, photo[0, ..., 0].size, strokes)
         if colours == "content":
             picture = clip(recolour(picture, photo))
-        with _network(*picture.shape[1:3], weights) as (sess, layers):
+        with _network(*picture.shape[1:3], weights) as (sess, layers), _defaults(sess):
             sess.run(layers["input"].assign(picture))
             found = sess.run([statistics(layers[name]) for name in STYLE_LAYERS])
         mixed = [
