@@ -14,18 +14,23 @@ LESSONS := Feature_Maps Recreate_Content_and_Style Choosing_the_Content_Layer \
 # What is given as NAME=value reaches Python by the environment, letter by letter: neither make nor
 # a shell looks into it, so `make run 'CONTENT=price $5.jpg'` finds that picture.
 GIVEN := CONTENT STYLE SIZE ITERATIONS PRECISION OUTPUT RESUME NOTEBOOK PAIRS SCHEDULER SOURCE \
-         PEERS REPORT JOBS
+         PEERS REPORT JOBS STRENGTH COLOURS STROKES METHOD
 $(foreach name,$(GIVEN),$(eval override $(name) := $$(value $(name))))
 export $(GIVEN)
 
 .DEFAULT_GOAL := help
-.PHONY: help run lab lessons gallery exercises grade test test-numbers test-browser published bench weights clean
+.PHONY: help run paint lab lessons gallery exercises grade test test-numbers test-browser published bench weights clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: $(VENV)/installed weights ## paint: CONTENT= STYLE= SIZE= ITERATIONS= PRECISION= OUTPUT= RESUME=1, or NOTEBOOK=
-	@$(NST) run --environment=CONTENT,STYLE,SIZE,ITERATIONS,PRECISION,OUTPUT,RESUME,NOTEBOOK
+run: $(VENV)/installed weights ## run the lab: CONTENT= STYLE= SIZE= ITERATIONS= PRECISION= OUTPUT= RESUME=1, or NOTEBOOK=
+	@$(NST) run --environment=CONTENT,STYLE,SIZE,ITERATIONS,PRECISION,OUTPUT,RESUME,NOTEBOOK:
+
+paint: override CONTENT := $(or $(CONTENT),images/pyramid_800x600.jpg)
+paint: override STYLE := $(or $(STYLE),images/impressionist_800x600.jpg)
+paint: $(VENV)/installed weights ## a picture soon: CONTENT= STYLE= SIZE=800 STRENGTH=medium COLOURS=content STROKES=2 PRECISION= OUTPUT=
+	@$(NST) paint --environment=CONTENT:,STYLE:,SIZE,STRENGTH,COLOURS,STROKES,PRECISION,OUTPUT
 
 lab: $(VENV)/installed weights ## open the exercises in JupyterLab; SOLVED=1: the solved lab
 	@$(NST) kernel
@@ -35,14 +40,14 @@ lessons: $(VENV)/installed weights ## run the six companion lessons
 	@for lesson in $(LESSONS); do \
 	  $(NST) run notebooks/$$lesson.ipynb || exit 1; done
 
-gallery: $(VENV)/installed weights ## paint four pairs: or PAIRS=file.csv, SCHEDULER=tcp://host:port, ITERATIONS=
-	@$(NST) gallery --precision=auto --environment=PAIRS,SCHEDULER,ITERATIONS,PRECISION
+gallery: $(VENV)/installed weights ## paint four pairs: or PAIRS=file.csv, SCHEDULER=tcp://host:port, SIZE=, METHOD=lab ITERATIONS=
+	@$(NST) gallery --precision=auto --environment=PAIRS,SCHEDULER,SIZE,METHOD,ITERATIONS,PRECISION
 
 exercises: $(VENV)/installed ## make the notebook with blanks from the solved one
 	@$(NST) exercises
 
 grade: $(VENV)/installed ## grade NOTEBOOK=path (a notebook, a .py or a folder): REPORT=report.html JOBS=
-	@$(NST) grade --environment=NOTEBOOK,REPORT,JOBS
+	@$(NST) grade --environment=NOTEBOOK:,REPORT,JOBS
 
 test: $(VENV)/installed-for-tests weights ## ruff and pytest
 	@$(BIN)/ruff check .

@@ -1,6 +1,6 @@
 """What works behind the lab, one craft a file; none knows a file above it.
 
-__main__     the command: python -m nst lab | run | gallery | grade | weights | kernel | exercises
+__main__     the command: python -m nst lab | run | paint | gallery | grade | weights | …
 classroom    open the lab in JupyterLab
 gallery      many pairs, here or on a Dask cluster
 pairs        lists of them
@@ -22,6 +22,10 @@ assignment   what the assignment asks for
 frames       messages between processes that need not trust each other
 runner       run a notebook from a terminal
 terminal     what is shown of it there, and how Ctrl-C stops it
+easel        paint from the terminal: progress, the picture in the making, Ctrl-C
+painting     a picture soon: coarse to fine
+costs        what a painting costs
+descent      L-BFGS, an evaluation at a time
 training     a run to watch, stop and continue
 advice       begin a notebook; where a cell fails: which one to go back to
 origins      where a cell's names come from, and which blank is to blame
@@ -31,8 +35,10 @@ network      VGG as a graph
 gradients    frozen weights, Gram matrices: what makes a step cheap
 fetching     get the weight file
 weights      the weight file: read, write, name
+recolouring  images from one size, and one set of colours, to another
 pictures     pictures in, out and shown
 formats      picture files of every format, opened; or one sentence
+options      options of the commands, refused in one sentence
 files        whole or not at all; one process a folder
 tf1          TensorFlow 1's meaning; quiet imports
 processor    what the processor has, and the kernels that are fast on it

@@ -8,6 +8,7 @@ import sys
 COMMANDS = {  # name: (module that has its main, what it does)
     "lab": ("nst.classroom", "open the lab in JupyterLab"),
     "run": ("nst.runner", "run the lab, or another notebook, from the terminal"),
+    "paint": ("nst.easel", "paint a photograph in the manner of a painting, soon"),
     "gallery": ("nst.gallery", "paint a list of pairs, here or on a Dask cluster"),
     "grade": ("nst.grading", "grade notebooks"),
     "weights": ("nst.fetching", "get VGG-19's weights"),
@@ -55,18 +56,21 @@ def from_environment(arguments, environment=os.environ):
     """Put options in the place of --environment=CONTENT,SIZE: --content=…, --size=….
 
     So values reach Python from make without a shell that would look into them. A variable that is
-    not set, or empty, gives no option; NOTEBOOK gives the argument without a name.
+    not set, or empty, gives no option; one with a colon, NOTEBOOK:, an argument without a name.
     """
-    options, notebook = [], []
+    options, unnamed = [], []
     for argument in arguments:
         flag, _, names = argument.partition("=")
         if flag != "--environment":
             options.append(argument)
             continue
-        given = {name: environment[name] for name in names.split(",") if environment.get(name)}
-        notebook += [given.pop("NOTEBOOK")] if "NOTEBOOK" in given else []
-        options += [f"--{name.lower()}={value}" for name, value in given.items()]
-    return [*options, "--", *notebook] if notebook else options
+        for name in names.split(","):
+            value = environment.get(name.removesuffix(":"))
+            if value and name.endswith(":"):
+                unnamed.append(value)
+            elif value:
+                options.append(f"--{name.lower()}={value}")
+    return [*options, "--", *unnamed] if unnamed else options
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
-"""Many pairs painted with the lab, and a contact sheet of them.
+"""Many pairs painted, and a contact sheet of them.
 
 The list is a CSV file with the columns `content` and `style`, pictures named relative to the list,
 and perhaps `name`; without one the four pairs of the project's own pictures are painted. The output
 folder gets <name>.jpg for each pair, by default <content>_<style>.jpg, and gallery.jpg. What is
 already there is not painted again, so after a failure, or Ctrl-C, the same command goes on.
+
+They are painted from coarse to fine (nst.painting) or, with --method lab, by the lab's notebook.
 
 The pairs are painted one after the other here or, with --scheduler, by the workers of a Dask
 cluster. Each worker is started in a copy of the project with its weights (`make weights`) by
@@ -21,18 +23,20 @@ import tempfile
 import threading
 import time
 from concurrent.futures import CancelledError
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 
-from nst.config import LAB, WORKPLACE
+from nst.config import CONFIG, LAB, WORKPLACE
+from nst.easel import ProgressLine
 from nst.files import whole_file
+from nst.options import Parser, own_path, whole_number
 from nst.pairs import own_pairs, read_pairs
-from nst.pictures import check_picture_path
-from nst.runner import Parser, own_path, run, whole_number
+from nst.pictures import SHORTEST_SIDE, check_picture_path, save_image
+from nst.runner import run
 from nst.sheets import contact_sheet
 
 ONE_AT_A_TIME = threading.Lock()  # however many threads a Dask worker has
@@ -51,11 +55,11 @@ class Row(NamedTuple):
 
 
 def paint(content, style, values, folder=None):
-    """Paint one pair: run the lab headless in a scratch folder.
+    """Paint one pair in a scratch folder.
 
     Arguments:
     content, style -- (file name, bytes) of a picture
-    values -- dict of the lab's parameters, by name
+    values -- dict of the lab's parameters, by name, and perhaps of METHOD: "paint" or "lab"
     folder -- where the scratch folder is made; it is removed afterwards
 
     Returns:
@@ -73,13 +77,38 @@ def paint(content, style, values, folder=None):
             picture.write_bytes(data)
             values[f"{role}_IMAGE"] = str(picture)
         try:
-            run(LAB, Path(scratch), values)
-        except CellExecutionError as error:
-            why = f"{error.ename}: {error.evalue}".replace(scratch + os.sep, "")
-            raise RuntimeError(why) from None
-        except DeadKernelError:
-            raise RuntimeError("the lab's kernel died: is there enough memory?") from None
+            METHODS[values.pop("METHOD", "paint")](Path(scratch), values)
+        except (MemoryError, OSError, RuntimeError, ValueError) as error:
+            raise RuntimeError(str(error).replace(scratch + os.sep, "")) from None
         return Path(scratch, "generated_image.jpg").read_bytes(), time.monotonic() - start
+
+
+def _run_lab(scratch, values):
+    """Run the lab headless: the assignment's way."""
+    try:
+        run(LAB, scratch, values)
+    except CellExecutionError as error:
+        raise RuntimeError(f"{error.ename}: {error.evalue}") from None
+    except DeadKernelError:
+        raise RuntimeError("the lab's kernel died: is there enough memory?") from None
+
+
+def _paint_soon(scratch, values):
+    """Paint from coarse to fine; of the lab's parameters SIZE, PRECISION and VGG_MODEL count."""
+    from nst.painting import paint  # here: it imports TensorFlow
+
+    names = {"SIZE": "size", "PRECISION": "precision", "VGG_MODEL": "model"}
+    settings = {"size": CONFIG.IMAGE_WIDTH}
+    settings |= {names[name]: value for name, value in values.items() if name in names}
+    line = ProgressLine()
+    with closing(paint(values["CONTENT_IMAGE"], values["STYLE_IMAGE"], **settings)) as painting:
+        for progress in painting:
+            line.show(progress)
+    line.end()
+    save_image(scratch / "generated_image.jpg", progress.full_size())
+
+
+METHODS = {"paint": _paint_soon, "lab": _run_lab}
 
 
 def make_gallery(pairs, output, values, client=None):
@@ -222,22 +251,35 @@ def main(arguments=None):
     parser = Parser(
         prog="nst gallery",
         description=__doc__,
-        epilog="example: nst gallery --pairs class.csv --iterations 100",
+        epilog="example: nst gallery --pairs class.csv --size 800",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "--pairs", type=own_path, help="CSV file with the columns content and style"
     )
     parser.add_argument("--scheduler", help="address of a Dask scheduler: tcp://host:port")
-    parser.add_argument("--iterations", type=whole_number(1), help="steps of the optimiser")
+    parser.add_argument(
+        "--method",
+        choices=METHODS,
+        help="paint, from coarse to fine (default), or lab, the assignment's way",
+    )
+    parser.add_argument(
+        "--size", type=whole_number(SHORTEST_SIDE), help="longest side in pixels, default: 400"
+    )
+    parser.add_argument(
+        "--iterations", type=whole_number(1), help="steps of the optimiser: with --method lab"
+    )
     parser.add_argument("--precision", help="float32, bfloat16 or auto")
     parser.add_argument(
         "--output", type=own_path, default=WORKPLACE / "output" / "gallery", help="for the results"
     )
     args = parser.parse_args(arguments)
-    values = {"ITERATIONS": args.iterations, "PRECISION": args.precision}
+    values = {"METHOD": args.method, "SIZE": args.size}
+    values |= {"ITERATIONS": args.iterations, "PRECISION": args.precision}
     values = {name: value for name, value in values.items() if value is not None}
     output = args.output.absolute()
+    if args.iterations and args.method != "lab":
+        sys.exit("--iterations is for the lab's steps: give --method lab as well, or leave it out")
     try:
         pairs = read_pairs(args.pairs) if args.pairs else own_pairs()
         client = connect(args.scheduler) if args.scheduler else None

@@ -69,16 +69,25 @@ def load_vgg_model(
 
 def _build_vgg(path, height, width, precision, pooling):
     """Build the layers of `load_vgg_model`; return them with the line that describes them."""
-    dtype = tf.as_dtype(precision)
-    pool = {"average": tf.nn.avg_pool2d, "max": tf.nn.max_pool2d}[pooling]
-    way = choose_kernels(precision)
     depth, weights, name = read_named_vgg(path)
     description = f"VGG-{depth}, {name}, computed in {precision}: {path}"
     if precision == "bfloat16" and not computes_bfloat16():
         description += " (this processor only emulates bfloat16: float32 is faster)"
+    return build_vgg(weights, height, width, precision, pooling), description
+
+
+def build_vgg(weights, height, width, precision, pooling="average"):
+    """Build the layers of `load_vgg_model` from weights that are read already; prints nothing.
+
+    Arguments:
+    weights -- as `read_vgg` returns them; taken out of the dict one by one, to be freed
+    """
+    dtype = tf.as_dtype(precision)
+    pool = {"average": tf.nn.avg_pool2d, "max": tf.nn.max_pool2d}[pooling]
+    way = choose_kernels(precision)
     model = {"input": _input_variable(height, width)}
     layer = model["input"]
-    for name in layer_names(depth):
+    for name in layer_names(19 if "conv3_4" in weights else 16):
         if name == "conv1_1":  # bfloat16's 8 bits are too few for pixels; 3 channels cost little
             layer = tf.cast(frozen_convolution(layer, *weights.pop(name), way), dtype)
         elif name in weights:
@@ -89,19 +98,19 @@ def _build_vgg(path, height, width, precision, pooling):
         else:
             layer = pool(layer, ksize=2, strides=2, padding="SAME")
         model[name] = tf.cast(layer, tf.float32)
-    return model, description
+    return model
 
 
-def check_memory(height, width):
-    """Refuse a size whose training run would not fit into the memory that is free now."""
+def check_memory(height, width, bytes_per_pixel=BYTES_PER_PIXEL, work="training"):
+    """Refuse a size whose training run, or other work, would not fit into the memory free now."""
     if tf.config.list_physical_devices("GPU"):
         return  # it has memory of its own
     free = psutil.virtual_memory().available
-    need = BYTES_PER_PIXEL * height * width
+    need = bytes_per_pixel * height * width
     if need > free:
         shrink = math.sqrt(free / need)
         raise MemoryError(
-            f"training on {width}×{height} pixels takes {need / 1e9:.0f} GB of memory, "
+            f"{work} on {width}×{height} pixels takes {need / 1e9:.0f} GB of memory, "
             f"{free / 1e9:.0f} GB are free: {math.floor(shrink * width)}×"
             f"{math.floor(shrink * height)} is the largest size of this shape that fits"
         )

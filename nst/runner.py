@@ -4,7 +4,6 @@ The values given replace those of the notebook's cell with the tag `parameters`.
 shows, and how Ctrl-C stops a run, stands in nst/terminal.py.
 """
 
-import argparse
 import atexit
 import logging
 import os
@@ -23,6 +22,7 @@ from nbclient.exceptions import CellExecutionError
 
 from nst.config import BYTES_PER_PIXEL, CONFIG, IN_CHECKOUT, LAB, PROJECT, WORKPLACE
 from nst.files import temporary_beside, whole_file
+from nst.options import Parser, own_path, whole_number, yes_or_no
 from nst.pictures import SHORTEST_SIDE, fit_size
 from nst.terminal import TerminalClient, ctrl_c_to
 
@@ -163,38 +163,6 @@ def from_project(path):
 
 
 # --- the command ---------------------------------------------------------------------------------
-
-
-class Parser(argparse.ArgumentParser):
-    """Refuses an argument in one sentence, without the usage."""
-
-    def error(self, message):
-        sys.exit(f"{self.prog}: {message}: {self.prog} --help says what can be given")
-
-
-def whole_number(least):
-    """Return the type of an option that is a whole number from `least` up."""
-
-    def number(text):
-        if not text.isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"{text} is no whole number from {least} up")
-        return int(text)
-
-    return number
-
-
-def yes_or_no(text):
-    """Be the type of an option that may be switched off, as by RESUME=0."""
-    if text.lower() in ("1", "yes", "true", "on"):
-        return True
-    if text.lower() in ("0", "no", "false", "off"):
-        return False
-    raise argparse.ArgumentTypeError(f"{text} is neither 1 nor 0")
-
-
-def own_path(text):
-    """Be the type of an option that names a file or folder, perhaps from ~ on."""
-    return Path(os.path.expanduser(text))
 
 
 def _parser():

@@ -19,7 +19,7 @@ SIZE = (48, 36)
 
 @pytest.fixture
 def values(fake_weights):
-    return {"VGG_MODEL": str(fake_weights), "ITERATIONS": 2, "SIZE": max(SIZE)}
+    return {"VGG_MODEL": str(fake_weights), "ITERATIONS": 2, "SIZE": max(SIZE), "METHOD": "lab"}
 
 
 @pytest.fixture

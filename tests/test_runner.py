@@ -466,7 +466,8 @@ def test_make_hands_an_honest_name_on_as_it_is(tmp_path, name):
 def test_make_hands_every_value_on():
     """What `make run` takes stands in the environment under the name that it was given by."""
     given = dict(CONTENT="c", STYLE="", SIZE="64", RESUME="0", NOTEBOOK="-a b.ipynb")
-    options = from_environment(["--x", "--environment=" + ",".join(given)], given)
+    names = ",".join(given).replace("NOTEBOOK", "NOTEBOOK:")
+    options = from_environment(["--x", f"--environment={names}"], given)
     args = runner._parser().parse_args(options[1:])
     assert (args.content, args.style, args.size, args.resume) == ("c", None, 64, False)
     assert str(args.notebook) == "-a b.ipynb"

@@ -2,6 +2,7 @@
 
     python -m tests.benchmark           the course's graph, ours in float32 and bfloat16
     python -m tests.benchmark --peers   PyTorch as well, in a virtual environment of its own
+    python -m tests.benchmark --painter make paint beside the lab's 200 steps, and nothing else
 
 Each variant is a process of its own that paints the lab's pair of pictures from the lab's start:
 the same layers, sizes, costs and Adam, checked by comparing the costs. The steps are interleaved
@@ -21,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from nst.processor import computes_bfloat16
+from tests.benchmark.painter import print_painter
 from tests.benchmark.worker import Worker, export_problem
 
 STEPS = 7  # of each variant, counted, after 2 that are not
@@ -146,6 +148,7 @@ def processor():
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--peers", action="store_true", help="measure PyTorch as well")
+    parser.add_argument("--painter", action="store_true", help="make paint beside the lab alone")
     parser.add_argument("--quick", action="store_true", help="the steps at 400×300 alone")
     args = parser.parse_args()
     variants = OURS + (PEERS if args.peers else ())
@@ -154,6 +157,9 @@ def main():
     if not computes_bfloat16():
         variants = [name for name in variants if "bfloat16" not in name]
         print("This processor only emulates bfloat16, so that is left out.")
+    if args.painter:
+        print_painter("bfloat16" if computes_bfloat16() else "float32")
+        return
     with tempfile.TemporaryDirectory() as folder:
         if args.peers:
             os.environ["BENCHMARK_PROBLEM"] = str(Path(folder, "problem.npz"))
@@ -165,6 +171,8 @@ def main():
         print_start_up(ours)
         print_sizes(ours[1:])
         print_race(statistics.median(rows["course's graph"]["times"]), ours[1:])
+    if not args.quick and not args.peers:
+        print_painter("bfloat16" if computes_bfloat16() else "float32")
 
 
 if __name__ == "__main__":

@@ -40,17 +40,18 @@ def course_gram(A):
     return tf.matmul(A, tf.transpose(A))
 
 
-def prepare(height, width):
-    """Return the lab's content, style and start image, each (1, height, width, 3), normalised."""
+OWN_PICTURES = tuple(
+    PROJECT / "images" / f"{name}_800x600.jpg" for name in ("pyramid", "impressionist")
+)
+
+
+def prepare(height, width, pictures=OWN_PICTURES):
+    """Return content, style and the lab's start image, each (1, height, width, 3), normalised."""
     from nst.pictures import generate_noise_image, load_image, reshape_and_normalize_image
 
     content, style = (
-        reshape_and_normalize_image(
-            load_image(PROJECT / "images" / f"{name}_800x600.jpg", height, width),
-            height,
-            width,
-        )
-        for name in ("pyramid", "impressionist")
+        reshape_and_normalize_image(load_image(picture, height, width), height, width)
+        for picture in pictures
     )
     np.random.seed(3)
     np.random.randn(2)
@@ -60,7 +61,7 @@ def prepare(height, width):
 class Lab:
     """The lab's training loop, wired as its notebook wires it, for one of OURS."""
 
-    def __init__(self, variant, height, width):
+    def __init__(self, variant, height, width, pictures=OWN_PICTURES):
         from nst.network import load_vgg_model, tf
         from nst.notebook import functions_of
         from nst.weights import read_vgg
@@ -69,7 +70,7 @@ class Lab:
         tf.disable_v2_behavior()
         lab = functions_of(LAB)
         weights = PROJECT / CONFIG.VGG_MODEL
-        content, style, start = prepare(height, width)
+        content, style, start = prepare(height, width, pictures)
         self.variant = variant
         self.sess = lab.sess = tf.InteractiveSession(graph=tf.Graph())
         if variant == "course's graph":
@@ -98,6 +99,11 @@ class Lab:
 
     def costs(self):
         return [float(cost) for cost in self.sess.run(self.costs_)]
+
+    def save(self, path):
+        from nst.pictures import save_image
+
+        save_image(path, self.sess.run(self.model["input"]))
 
     def lbfgs(self, image, evaluations, target):
         """Descend from `image` by SciPy's L-BFGS; return the best image and all costs on the way.
@@ -139,7 +145,7 @@ class Lab:
         levels = [Lab(self.variant, height // part, width // part) for part in (4, 2)] + [self]
         begin, image, counts = time.perf_counter(), levels[0].start, []
         for level, evaluations in zip(levels, (40, 20, None), strict=True):
-            image, costs = level.lbfgs(image, evaluations, target if level is self else 0)
+            image, costs = level.lbfgs(image, evaluations, float(target) if level is self else 0)
             counts.append(len(costs))
             # each pixel becomes four: smooth interpolation would lose the grain of the paint
             image = image.repeat(2, axis=1).repeat(2, axis=2)
@@ -147,7 +153,7 @@ class Lab:
         return {"seconds": seconds, "evaluations": counts, "cost": min(costs)}
 
 
-def serve(variant, height, width):
+def serve(variant, height, width, *pictures):
     """Be the worker of one variant: answer one command a line on standard input."""
     out = os.fdopen(os.dup(1), "w")  # what libraries print on standard output goes elsewhere
     os.dup2(2, 1)
@@ -157,16 +163,16 @@ def serve(variant, height, width):
 
         subject = Torch(variant, height, width)
     else:
-        subject = Lab(variant, height, width)
+        subject = Lab(variant, height, width, pictures or OWN_PICTURES)
     subject.step()
     answer = {"start": time.time() - begun, "costs": subject.costs()}
     while True:
         print(json.dumps(answer), file=out, flush=True)
-        command, *arguments = (sys.stdin.readline() or "quit").split()
+        command, *arguments = (sys.stdin.readline().strip() or "quit").split(maxsplit=1)
         if command == "quit":
             return
         begin = time.perf_counter()
-        value = getattr(subject, command)(*map(float, arguments)) if command != "peak" else None
+        value = getattr(subject, command)(*arguments) if command != "peak" else None
         answer = {"seconds": time.perf_counter() - begin, "value": value, "peak": peak()}
 
 
@@ -184,9 +190,9 @@ def peak():
 class Worker:
     """The other end of `serve`."""
 
-    def __init__(self, variant, height=300, width=400):
+    def __init__(self, variant, height=300, width=400, pictures=()):
         python = peers_python() if variant.startswith("PyTorch") else sys.executable
-        command = [python, "-m", "tests.benchmark.worker", variant, height, width]
+        command = [python, "-m", "tests.benchmark.worker", variant, height, width, *pictures]
         environment = {"BEGUN": str(time.time())}
         if not variant.startswith("PyTorch"):
             # OpenBLAS, behind SciPy's L-BFGS, would keep the cores busy in TensorFlow's turns
@@ -239,4 +245,4 @@ def export_problem(path, height=300, width=400):
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1], *map(int, sys.argv[2:]))
+    serve(sys.argv[1], *map(int, sys.argv[2:4]), *sys.argv[4:])

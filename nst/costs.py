@@ -1,0 +1,110 @@
+"""What a picture in the making costs, in numbers without units.
+
+Each distance is divided by what is to be expected of it, so a weight means the same for every
+picture, layer and size.
+"""
+
+import numpy as np
+
+from nst.config import CONFIG
+from nst.gradients import large_constant
+from nst.recolouring import resampling_matrix
+from nst.tf1 import import_tensorflow
+
+tf = import_tensorflow()
+
+BEYOND = 30  # grey levels, root mean square, that a picture may go beyond 0-255 at a cost of 1
+CONTENT_LAYER = "conv4_2"
+# Gatys et al.'s five, and conv4_2, where the content cost alone would keep the photograph's texture
+STYLE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv4_2", "conv5_1")
+
+
+def statistics(layer):
+    """Describe one layer's activations (1, n_H, n_W, n_C) as a texture.
+
+    Means and deviations beside the Gram matrix: Galerne et al., 2024. They hold the colours, which
+    a Gram matrix mixes with contrast.
+
+    Returns:
+    tensors of the Gram matrix (n_C, n_C) per position, the channels' means (n_C,) and their
+    standard deviations (n_C,)
+    """
+    _, n_H, n_W, n_C = layer.shape.as_list()
+    A = tf.reshape(layer, [n_H * n_W, n_C])
+    gram = tf.matmul(A, A, transpose_a=True) / (n_H * n_W)
+    mean = tf.reduce_mean(A, axis=0)
+    variance = tf.maximum(tf.linalg.diag_part(gram) - mean**2, 0)
+    return gram, mean, tf.sqrt(variance + 1e-3)  # a root has no slope at 0: one-colour pictures
+
+
+def relative_distance(a, b):
+    """Squared distance of two tensors of one shape, in units of the second: 0 where equal."""
+    return tf.reduce_sum((a - b) ** 2) / tf.maximum(tf.reduce_sum(b**2), 1e-6)
+
+
+def style_cost(layers, targets):
+    """Mean over STYLE_LAYERS of the distances in Gram matrix, means and standard deviations.
+
+    Arguments:
+    layers -- dict of tensors, by name
+    targets -- for each of STYLE_LAYERS the three arrays of `statistics`
+
+    Returns:
+    scalar tensor: 0 for the style picture
+    """
+    terms = [
+        relative_distance(ours, theirs)
+        for name, target in zip(STYLE_LAYERS, targets, strict=True)
+        for ours, theirs in zip(statistics(layers[name]), target, strict=True)
+    ]
+    return tf.add_n(terms) / len(STYLE_LAYERS)
+
+
+def content_cost(a_G, a_C, target):
+    """Mean squared distance of the activations from the photograph's, without unit.
+
+    The unit is the distance that a picture in this style, of another subject, can be expected to
+    have: mean a_C² + mean a_S² - 2 · mean (μ_C μ_S), μ over positions. In units of a_C² alone, as
+    is usual, a style of strong texture (a mosaic) costs more at every weight than a quiet one, and
+    a strength looks different on every picture.
+
+    Arguments:
+    a_G -- tensor (1, n_H, n_W, n_C) of CONTENT_LAYER
+    a_C -- array of that shape, the photograph's
+    target -- the style's three arrays of `statistics` for this layer
+
+    Returns:
+    scalar tensor: 0 for the photograph, 1 for a picture that has nothing of it but the style
+    """
+    gram, mean, _ = target
+    unit = np.mean(a_C**2) + np.mean(np.diag(gram)) - 2 * np.mean(a_C.mean(axis=(0, 1, 2)) * mean)
+    return tf.reduce_mean((a_G - large_constant(a_C)) ** 2) / max(float(unit), 1e-6)
+
+
+def layout_cost(image, small):
+    """Mean squared distance of the image, shrunk, from a smaller one, over that one's variance.
+
+    Arguments:
+    image -- tensor (1, H, W, 3)
+    small -- array (1, h, w, 3), on the same scale
+
+    Returns:
+    scalar tensor: 0 where the image adds nothing but detail that the small one cannot hold
+    """
+    rows, columns = (
+        resampling_matrix(before, after)
+        for before, after in zip(image.shape.as_list()[1:3], small.shape[1:3], strict=True)
+    )
+    shrunk = tf.einsum("hi,bijc,wj->bhwc", large_constant(rows), image, large_constant(columns))
+    unit = max(float(np.var(small, axis=(1, 2)).mean()), 1.0)  # grey levels²
+    return tf.reduce_mean((shrunk - large_constant(small)) ** 2) / unit
+
+
+def range_cost(image):
+    """Mean squared distance of the pixels from the range 0-255, in units of BEYOND².
+
+    Arguments:
+    image -- tensor (1, h, w, 3), normalised
+    """
+    inside = tf.clip_by_value(image, -CONFIG.MEANS, 255 - CONFIG.MEANS)
+    return tf.reduce_mean((image - tf.stop_gradient(inside)) ** 2) / BEYOND**2

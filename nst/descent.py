@@ -1,0 +1,99 @@
+"""SciPy's L-BFGS as a loop that its caller can watch and leave."""
+
+import math
+import os
+import queue
+import threading
+
+import numpy as np
+
+FIRST_STEP = 3  # grey levels, root mean square
+MEMORY = 10  # steps that L-BFGS remembers; 20 are not better
+
+
+class _Stop(Exception):
+    """Ends SciPy's loop."""
+
+
+def descend(evaluate, start, count):
+    """Descend from `start` by L-BFGS; yield the best image so far after each evaluation.
+
+    SciPy calls back and would not let go, so it runs in a thread of its own; when this generator
+    is closed, the thread ends after the evaluation under way.
+
+    Arguments:
+    evaluate -- function from an image to its cost and gradient
+    start -- image (1, h, w, 3)
+    count -- of evaluations
+
+    Returns:
+    generator of images, float32; raises FloatingPointError where a cost is no number
+    """
+    found, stop = queue.SimpleQueue(), threading.Event()
+    arguments = (evaluate, start, count, found.put, stop)
+    # a daemon: a second Ctrl-C need not wait for the evaluation
+    work = threading.Thread(target=_lbfgs, args=arguments, daemon=True)
+    work.start()
+    try:
+        while (image := found.get()) is not None:
+            if isinstance(image, Exception):
+                raise image
+            yield image
+    finally:
+        stop.set()
+        work.join()
+
+
+def _import_minimize():
+    """Import SciPy's `minimize`, here: it takes 0.2 s.
+
+    OpenBLAS behind it reads its setting when it is loaded; its threads would keep the cores busy in
+    TensorFlow's turns, which doubles the time of a small picture.
+    """
+    before = os.environ.get("OPENBLAS_NUM_THREADS")
+    os.environ["OPENBLAS_NUM_THREADS"] = before or "1"
+    from scipy.optimize import minimize
+
+    if before is None:
+        del os.environ["OPENBLAS_NUM_THREADS"]
+    return minimize
+
+
+def _lbfgs(evaluate, start, count, report, stop):
+    """Run SciPy's L-BFGS for `count` evaluations; report the best image after each, then None.
+
+    Arguments:
+    report -- function that takes an image, an exception or None, the end
+    stop -- threading.Event that ends the descent early
+    """
+    minimize = _import_minimize()
+    # SciPy's first step has length 1: let that be FIRST_STEP
+    scale = FIRST_STEP * math.sqrt(start.size)
+    best, least, left = start, math.inf, count
+
+    def function(x):
+        nonlocal best, least, left
+        if stop.is_set() or not left:
+            raise _Stop
+        image = (scale * x).reshape(start.shape).astype(np.float32)
+        cost, gradient = evaluate(image)
+        if not np.isfinite(cost) or not np.all(np.isfinite(gradient)):
+            raise FloatingPointError(
+                f"the cost became {cost}: paint with --precision float32, or other pictures"
+            )
+        left -= 1
+        if cost < least:
+            best, least = image, cost
+        report(best)
+        return float(cost), scale * gradient.ravel().astype(np.float64)
+
+    try:
+        memory = min(MEMORY, max(1, count - 1))  # 48 bytes a pixel each
+        options = {"maxcor": memory, "maxiter": 10 * count, "ftol": 0, "gtol": 0}
+        x = start.ravel().astype(np.float64) / scale
+        minimize(function, x, jac=True, method="L-BFGS-B", options=options)
+    except _Stop:
+        pass
+    except Exception as error:  # for the thread that waits
+        report(error)
+    report(None)

@@ -1,0 +1,56 @@
+"""Normalised images from one size, and one set of colours, to another."""
+
+import numpy as np
+from PIL import Image
+
+from nst.config import CONFIG
+
+COLOUR_NOISE = 4  # variance, grey levels²: what JPEG leaves in a grey picture
+
+
+def recolour(style, content):
+    """Give a style picture the colours of another: Σc^½ Σs^-½ (s - μs) + μc.
+
+    The linear map that keeps a painting's relief (Gatys et al., 2017; the project pastiche). Mean
+    and covariance then are the content's. In a colour direction where the style picture has no more
+    than COLOUR_NOISE, as a grey one has, the noise is not blown up to colours.
+
+    Arguments:
+    style, content -- images (1, h, w, 3) of any size, on one scale of 0-255
+
+    Returns:
+    image of the style's shape; its values may leave the scale
+    """
+    s, c = (np.asarray(image, np.float64).reshape(-1, 3) for image in (style, content))
+    turn = _root(np.cov(c.T), 0.5) @ _root(np.cov(s.T), -0.5)
+    recoloured = (s - s.mean(axis=0)) @ turn.T + c.mean(axis=0)
+    return recoloured.reshape(np.shape(style)).astype(np.float32)
+
+
+def _root(covariance, power):
+    """Raise a covariance matrix (3, 3) to a power; a negative one with COLOUR_NOISE as floor."""
+    values, vectors = np.linalg.eigh(covariance)
+    values = np.maximum(values, COLOUR_NOISE if power < 0 else 0)
+    return (vectors * values**power) @ vectors.T
+
+
+def resize(image, height, width):
+    """Resample a normalised image (1, h, w, 3) to another size, smoothly: blocks would stay."""
+    planes = [
+        Image.fromarray(np.asarray(plane, np.float32)).resize(
+            (width, height), Image.Resampling.BICUBIC
+        )
+        for plane in np.moveaxis(image[0], 2, 0)
+    ]
+    return np.stack([np.asarray(plane) for plane in planes], axis=-1)[None]
+
+
+def resampling_matrix(before, after):
+    """Write the resampling of a row of pixels by Lanczos' filter as a matrix (after, before)."""
+    each = Image.fromarray(np.eye(before, dtype=np.float32))  # what becomes of each pixel
+    return np.asarray(each.resize((before, after), Image.Resampling.LANCZOS))
+
+
+def clip(image):
+    """Keep a normalised image within 0-255."""
+    return np.clip(image, -CONFIG.MEANS, 255 - CONFIG.MEANS).astype(np.float32)

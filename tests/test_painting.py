@@ -1,0 +1,393 @@
+"""The painter: its costs, its levels and options, on the miniature network."""
+
+import math
+import threading
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nst import costs, painting, recolouring
+from nst.config import CONFIG, PROJECT
+from nst.descent import descend
+from nst.network import tf
+from nst.painting import level_sizes, paint
+
+REAL_WEIGHTS = PROJECT / CONFIG.VGG_MODEL
+needs_weights = pytest.mark.skipif(not REAL_WEIGHTS.exists(), reason="needs the real weights")
+
+
+@pytest.fixture
+def photo(tmp_path):
+    """A photograph: a dark disc on a bright ground that darkens to the right, (90, 120) pixels."""
+    y, x = np.mgrid[:90, :120]
+    ground = np.stack([220 - x, 200 - x, 230 - x / 2], axis=-1)
+    ground[(x - 60) ** 2 + (y - 50) ** 2 < 900] = (90, 60, 40)
+    return save(tmp_path / "photo.png", ground)
+
+
+@pytest.fixture
+def painted(tmp_path):
+    """A painting: slanted strokes in blue, yellow and white, (96, 128) pixels."""
+    y, x = np.mgrid[:96, :128]
+    waves = np.sin((x + y) / 3) + np.sin((x - 2 * y) / 7)
+    colours = np.array([(30, 60, 160), (240, 200, 60), (250, 250, 240)])
+    return save(tmp_path / "painting.png", colours[np.digitize(waves, (-0.3, 0.8))])
+
+
+def save(path, pixels):
+    Image.fromarray(np.uint8(np.clip(pixels, 0, 255))).save(path)
+    return path
+
+
+def finish(*args, **settings):
+    """Paint; return the last Progress."""
+    *_, last = paint(*args, **settings)
+    return last
+
+
+# --- costs ---------------------------------------------------------------------------------------
+
+
+def random_layer(seed, shape=(1, 3, 5, 4)):
+    return np.abs(np.random.default_rng(seed).normal(1, 2, shape)).astype(np.float32)
+
+
+def evaluate(tensor, feed=None):
+    with tf.Session(graph=tensor.graph) as sess:
+        return sess.run(tensor, feed)
+
+
+def test_statistics_are_numpy_s():
+    a = random_layer(0)
+    with tf.Graph().as_default(), tf.Session() as sess:
+        gram, mean, deviation = sess.run(costs.statistics(tf.constant(a)))
+    np.testing.assert_allclose(gram, np.einsum("bhwi,bhwj->ij", a, a) / 15, rtol=1e-5)
+    np.testing.assert_allclose(mean, a.mean(axis=(0, 1, 2)), rtol=1e-5)
+    np.testing.assert_allclose(deviation, np.sqrt(a.var(axis=(0, 1, 2)) + 1e-3), rtol=1e-4)
+
+
+def test_style_cost_is_the_mean_of_relative_distances_on_the_layers():
+    layers = {name: random_layer(i) for i, name in enumerate(costs.STYLE_LAYERS)}
+    others = {name: random_layer(i + 10) for i, name in enumerate(costs.STYLE_LAYERS)}
+
+    def describe(a):
+        flat = a.reshape(-1, a.shape[-1]).astype(np.float64)
+        return flat.T @ flat / len(flat), flat.mean(0), np.sqrt(flat.var(0) + 1e-3)
+
+    targets = [describe(others[name]) for name in costs.STYLE_LAYERS]
+    expected = np.mean(
+        [
+            sum(
+                np.sum((g - t) ** 2) / np.sum(t**2)
+                for g, t in zip(describe(layers[name]), target, strict=True)
+            )
+            for name, target in zip(costs.STYLE_LAYERS, targets, strict=True)
+        ]
+    )
+    targets = [[np.float32(array) for array in target] for target in targets]
+    with tf.Graph().as_default():
+        tensors = {name: tf.constant(a) for name, a in layers.items()}
+        assert evaluate(costs.style_cost(tensors, targets)) == pytest.approx(expected, rel=1e-4)
+        same = {name: tf.constant(a) for name, a in others.items()}
+        assert evaluate(costs.style_cost(same, targets)) == pytest.approx(0, abs=1e-6)
+
+
+def test_content_cost_is_one_for_an_unrelated_picture_of_the_style():
+    a_C, a_S = random_layer(1, (1, 40, 50, 8)), 3 * random_layer(2, (1, 30, 60, 8)) + 1
+    flat = a_S.reshape(-1, 8)
+    target = (flat.T @ flat / len(flat), flat.mean(axis=0), flat.std(axis=0))
+    unrelated = flat[np.random.default_rng(3).integers(len(flat), size=2000)].reshape(a_C.shape)
+    with tf.Graph().as_default():
+        zero = costs.content_cost(tf.constant(a_C), a_C, target)
+        one = costs.content_cost(tf.constant(unrelated), a_C, target)
+        assert evaluate(zero) == 0
+        assert evaluate(one) == pytest.approx(1, abs=0.05)
+
+
+def test_layout_cost_sees_nothing_of_what_shrinking_takes_away(photo):
+    large = np.asarray(Image.open(photo).convert("RGB"), np.float32)
+    small = np.asarray(Image.open(photo).convert("RGB").resize((60, 45), Image.LANCZOS), np.float32)
+    moved = small + 10
+    with tf.Graph().as_default():
+        image = tf.constant(large[None])
+        same = evaluate(costs.layout_cost(image, small[None]))
+        assert same < 1e-4
+        unit = small.var(axis=(0, 1)).mean()
+        other = evaluate(costs.layout_cost(image, moved[None]))
+        assert other == pytest.approx(100 / unit, rel=0.1)  # Pillow rounds to whole levels
+
+
+def test_only_pixels_out_of_range_have_a_range_cost():
+    picture = np.array([[[(0, 255, 7), (0, 275, -10)]]], np.float32)
+    with tf.Graph().as_default():
+        cost = costs.range_cost(tf.constant(np.float32(picture - CONFIG.MEANS)))
+        assert evaluate(cost) == pytest.approx((400 + 100) / 6 / costs.BEYOND**2, rel=1e-3)
+
+
+def test_gradient_is_that_of_finite_differences(photo, painted, fake_weights):
+    weights = painting._read_weights(fake_weights, "float32")
+    height, width = 24, 32
+    small = painting._read(photo, 12, 16)
+    image = painting._read(photo, height, width)
+    targets = painting.style_statistics({painted: 1}, image, "style", 1.0, weights)
+    with painting._network(height, width, weights) as (sess, layers), painting._defaults(sess):
+        cost = painting._content_cost(sess, layers, image, targets)
+        cost += 3 * costs.style_cost(layers, targets)
+        cost += 2 * costs.layout_cost(layers["input"], small) + costs.range_cost(layers["input"])
+        evaluate_at = painting._evaluation(sess, layers["input"], cost)
+        rng = np.random.default_rng(0)
+        start = image + rng.normal(0, 10, image.shape).astype(np.float32)
+        _, gradient = evaluate_at(start)
+        for seed in range(3):
+            along = np.random.default_rng(seed).normal(0, 1, image.shape).astype(np.float32)
+            along += gradient / np.abs(gradient).mean()
+            up, down = (evaluate_at(start + step * along)[0] for step in (0.05, -0.05))
+            expected = float(np.sum(gradient * along))
+            assert (up - down) / 0.1 == pytest.approx(expected, rel=0.03)
+
+
+def test_descent_finds_the_least_value():
+    goal = np.linspace(-20, 20, 12).reshape(1, 2, 2, 3).astype(np.float32)
+
+    def valley(image):
+        slopes = np.arange(1, 13).reshape(goal.shape)
+        return np.sum(slopes * (image - goal) ** 2), 2 * slopes * (image - goal)
+
+    *_, last = descend(valley, np.zeros_like(goal), 40)
+    np.testing.assert_allclose(last, goal, atol=1e-2)
+
+
+def test_descent_tells_of_a_cost_that_is_no_number():
+    with pytest.raises(FloatingPointError, match=r"the cost became nan: paint with --precision"):
+        list(descend(lambda x: (np.nan, x), np.zeros((1, 2, 2, 3), np.float32), 3))
+
+
+# --- levels --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [(300, 400), (203, 301), (900, 64), (1200, 1600), (600, 801)])
+def test_levels_double_up_to_the_size_that_is_asked_for(size):
+    sizes = level_sizes(*size)
+    assert sizes[-1] == size
+    areas = [height * width for height, width in sizes]
+    assert all(1.4**2 < b / a <= 2.15**2 for a, b in pairwise(areas))
+    assert min(map(min, sizes)) >= 16
+
+
+def test_a_larger_picture_passes_through_the_levels_of_a_smaller_one():
+    assert level_sizes(300, 400) == [(75, 100), (150, 200), (300, 400)]
+    for size in ((600, 800), (1200, 1600)):
+        np.testing.assert_allclose(level_sizes(*size)[:3], level_sizes(300, 400), atol=1)
+
+
+def test_a_small_picture_has_one_level():
+    assert level_sizes(40, 50) == [(40, 50)]
+
+
+@pytest.mark.parametrize(("height", "width"), [(301, 203), (64, 900), (16, 16), (40, 24)])
+def test_odd_sizes_are_painted(tmp_path, painted, fake_weights, monkeypatch, height, width):
+    monkeypatch.setattr(painting, "EVALUATIONS", (4, 3, 2))
+    rng = np.random.default_rng(0)
+    photo = save(tmp_path / "odd.png", rng.integers(0, 255, (height, width, 3)))
+    last = finish(photo, painted, size=max(height, width), model=fake_weights)
+    assert last.picture().shape == (height, width, 3)
+    assert last.done == pytest.approx(1)
+    assert last.seconds_left == pytest.approx(0)
+
+
+# --- options -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def few_evaluations(monkeypatch):
+    monkeypatch.setattr(painting, "EVALUATIONS", (12, 8, 6, 4))
+
+
+def test_progress_names_level_and_share_and_time(photo, painted, fake_weights, few_evaluations):
+    states = list(paint(photo, painted, size=400, model=fake_weights))
+    assert [s.level for s in states] == [1] * 12 + [2] * 8 + [3] * 6
+    assert {s.levels for s in states} == {3}
+    assert np.all(np.diff([s.done for s in states]) > 0)
+    assert states[0].seconds_left is None
+    assert all(s.seconds_left >= 0 for s in states[1:])
+    assert states[3].picture().shape == (300, 400, 3)  # of a level of (75, 100)
+    assert states[-1].done == pytest.approx(1)
+
+
+def test_painting_is_repeatable_and_changes_the_picture(
+    photo, painted, fake_weights, few_evaluations
+):
+    one, two = (
+        finish(photo, painted, size=100, precision="float32", model=fake_weights).picture()
+        for _ in range(2)
+    )
+    assert np.abs(one.astype(int) - two).mean() < 1  # threads add numbers up in any order
+    original = np.asarray(Image.open(photo).convert("RGB").resize((100, 75)), int)
+    assert np.abs(one - original).mean() > 5
+
+
+def test_several_styles_mix_by_their_weights(photo, painted, tmp_path, fake_weights):
+    red = save(tmp_path / "red.png", np.full((90, 120, 3), (200, 30, 20)))
+    weights = painting._read_weights(fake_weights, "float32")
+    image = painting._read(photo, 30, 40)
+
+    def measure(styles):
+        return painting.style_statistics(styles, image, "style", 1.0, weights)
+
+    one, other, mixed = measure({red: 1}), measure({painted: 5}), measure({red: 1, painted: 3})
+    for a, b, c in zip(one, other, mixed, strict=True):
+        for x, y, z in zip(a, b, c, strict=True):
+            np.testing.assert_allclose(z, 0.25 * x + 0.75 * y, rtol=1e-4, atol=1e-4)
+
+
+def distances(progress, photo, style, model):
+    """Return the content and style distance of a picture, by the network of `model`."""
+    weights = painting._read_weights(model, "float32")
+    height, width = progress.size
+    image = painting._read(photo, height, width)
+    targets = painting.style_statistics({style: 1}, image, "style", 1.0, weights)
+    with painting._network(height, width, weights) as (sess, layers), painting._defaults(sess):
+        content = painting._content_cost(sess, layers, image, targets)
+        style = costs.style_cost(layers, targets)
+        sess.run(layers["input"].assign(progress.image))
+        return sess.run([content, style])
+
+
+def test_strength_moves_the_picture_from_content_to_style(
+    photo, painted, fake_weights, few_evaluations
+):
+    settings = {"size": 64, "precision": "float32", "model": fake_weights}
+    found = [
+        distances(finish(photo, painted, strength=s, **settings), photo, painted, fake_weights)
+        for s in (0, 0.5, 1)
+    ]
+    content, style = np.transpose(found)
+    assert content[0] < content[1] < content[2]
+    assert style[0] > style[1] > style[2]
+
+
+def correlation_length(image):
+    """Count the pixels after which the brightness of a row no longer resembles itself."""
+    grey = image.astype(np.float64).mean(axis=-1)
+    grey -= grey.mean(axis=1, keepdims=True)
+    power = np.abs(np.fft.rfft(grey, 2 * grey.shape[1], axis=1)) ** 2
+    correlation = np.fft.irfft(power, axis=1)[:, : grey.shape[1] // 2].sum(axis=0)
+    below = np.flatnonzero(correlation < 0.5 * correlation[0])
+    return np.interp(
+        -0.5 * correlation[0],
+        [-correlation[below[0] - 1], -correlation[below[0]]],
+        [below[0] - 1, below[0]],
+    )
+
+
+@needs_weights
+@pytest.mark.numbers
+def test_strokes_grow(tmp_path, painted):
+    flat = save(tmp_path / "flat.png", np.full((120, 160, 3), (140, 140, 120)) + ramp(120, 160))
+    settings = {"size": 120, "strength": 0.8, "precision": "float32"}
+    lengths = [
+        correlation_length(finish(flat, painted, strokes=s, **settings).picture())
+        for s in (0.5, 1, 2)
+    ]
+    assert lengths[0] < lengths[1] < lengths[2]
+
+
+def ramp(height, width):
+    """Make a gentle slope with a little grain: flat ground to paint on."""
+    grain = np.random.default_rng(0).normal(0, 4, (height, width, 1))
+    return np.linspace(-10, 10, width)[None, :, None] + grain
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"strength": 1.5}, "the strength is 1.5: give a number from 0 to 1"),
+        ({"strength": math.nan}, "the strength is nan: give a number from 0 to 1"),
+        ({"strokes": 0}, "the size of the strokes is 0: give a number from 0.25 to 4"),
+        ({"colours": "grey"}, "the colours are 'grey': choose 'style' or 'content'"),
+        ({"size": 15}, "the longest is 15: give a whole number of pixels from 16 up"),
+        ({"precision": "half"}, "the precision is 'half': choose 'float32', 'bfloat16' or 'auto'"),
+    ],
+)
+def test_settings_out_of_range_are_refused(photo, painted, fake_weights, settings, message):
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        paint(photo, painted, model=fake_weights, **settings)
+
+
+def test_styles_need_a_weight(photo, painted, fake_weights):
+    with pytest.raises(ValueError, match=r"^the styles' weights are .*: give each a number above"):
+        paint(photo, {painted: 0.0}, model=fake_weights)
+
+
+def test_pictures_that_would_not_fit_into_memory_are_refused(photo, painted, fake_weights):
+    message = (
+        r"^painting on 90000×67500 pixels takes [\d,]+ GB of memory, \d+ GB are free: "
+        r"\d+×\d+ is the largest size of this shape that fits$"
+    )
+    with pytest.raises(MemoryError, match=message):
+        paint(photo, painted, size=90000, model=fake_weights)
+
+
+def test_closing_ends_the_work(photo, painted, fake_weights):
+    before = threading.active_count()
+    painting_under_way = paint(photo, painted, size=200, model=fake_weights)
+    first = next(painting_under_way)
+    painting_under_way.close()
+    assert threading.active_count() <= before + 1
+    assert first.picture().shape == (150, 200, 3)
+
+
+# --- colours -------------------------------------------------------------------------------------
+
+
+def test_a_recoloured_style_has_the_content_s_mean_and_covariance(photo, painted):
+    content, style = (
+        np.asarray(Image.open(p).convert("RGB"), float)[None] for p in (photo, painted)
+    )
+    new = recolouring.recolour(style, content)
+    assert new.shape == style.shape
+    for measure in (lambda a: a.mean(axis=0), lambda a: np.cov(a.T)):
+        got, wanted = measure(new.reshape(-1, 3)), measure(content.reshape(-1, 3))
+        np.testing.assert_allclose(got, wanted, rtol=0.01, atol=0.01 * np.abs(wanted).max())
+
+
+def test_a_picture_recoloured_by_itself_stays(painted):
+    style = np.asarray(Image.open(painted).convert("RGB"), float)[None]
+    np.testing.assert_allclose(recolouring.recolour(style, style), style, atol=1e-3)
+
+
+def test_the_noise_of_a_grey_style_does_not_become_colour(photo):
+    rng = np.random.default_rng(0)
+    grey = np.repeat(rng.normal(128, 40, (1, 60, 80, 1)), 3, axis=3) + rng.normal(
+        0, 0.5, (1, 60, 80, 3)
+    )
+    content = np.asarray(Image.open(photo).convert("RGB"), float)[None]
+    new = recolouring.recolour(grey, content)
+    chroma = new[..., 0] - new[..., 2]
+    smooth = chroma - np.polyval(
+        np.polyfit(grey.mean(-1).ravel(), chroma.ravel(), 1), grey.mean(-1)
+    )
+    assert smooth.std() < 0.3 * (content[..., 0] - content[..., 2]).std()
+
+
+@pytest.mark.parametrize("colours", ["style", "content"])
+@pytest.mark.parametrize("which", ["grey photo", "grey style", "plain photo", "plain style"])
+def test_grey_and_one_colour_pictures_survive(
+    photo, painted, tmp_path, fake_weights, few_evaluations, colours, which
+):
+    kind, role = which.split()
+    source = Image.open(photo if role == "photo" else painted).convert("L")
+    picture = tmp_path / "odd.png"
+    (source if kind == "grey" else Image.new("RGB", (120, 90), (200, 40, 30))).save(picture)
+    pair = (picture, painted) if role == "photo" else (photo, picture)
+    last = finish(*pair, size=100, colours=colours, model=fake_weights)
+    assert last.picture().shape[1] == 100
+    assert np.isfinite(last.image).all()
+
+
+def test_resampling_matrix_is_pillow_s_resampling():
+    row = np.random.default_rng(0).normal(0, 50, (1, 40)).astype(np.float32)
+    expected = np.asarray(Image.fromarray(row).resize((13, 1), Image.LANCZOS))[0]
+    np.testing.assert_allclose(recolouring.resampling_matrix(40, 13) @ row[0], expected, atol=1e-3)
