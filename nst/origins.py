@@ -220,7 +220,7 @@ def source_of(function):
 def complaint(name, function):
     """Say what the public test says of a function: nothing if it is right, None without a test."""
     tests = sys.modules.get("public_tests")  # the exercise edition imports it
-    if tests is None or name not in tests.PARAMETERS:
+    if not hasattr(tests, f"{name}_test"):
         return None
     with redirect_stdout(io.StringIO()):
         return tests.examine(name, function)[1]
