@@ -35,7 +35,7 @@ from nbclient.exceptions import CellExecutionError, DeadKernelError
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from nst.config import CONFIG, LAB, PROJECT, WORKPLACE
-from nst.easel import ProgressLine
+from nst.easel import ProgressLine, get_painter
 from nst.files import whole_file
 from nst.pictures import check_picture_path, load_image, save_image
 from nst.runner import run
@@ -180,13 +180,12 @@ def _run_lab(scratch, values):
 
 def _paint_soon(scratch, values):
     """Paint from coarse to fine; of the lab's parameters SIZE, PRECISION and VGG_MODEL count."""
-    from nst.painting import paint  # here: it imports TensorFlow
-
     names = {"SIZE": "size", "PRECISION": "precision", "VGG_MODEL": "model"}
     settings = {"size": CONFIG.IMAGE_WIDTH}
     settings |= {names[name]: value for name, value in values.items() if name in names}
     line = ProgressLine()
-    with closing(paint(values["CONTENT_IMAGE"], values["STYLE_IMAGE"], **settings)) as painting:
+    pictures = values["CONTENT_IMAGE"], values["STYLE_IMAGE"]
+    with closing(get_painter()(*pictures, **settings)) as painting:
         for progress in painting:
             line.show(progress)
     line.end()
