@@ -96,6 +96,14 @@ class Brake:
         os._exit(128 + signal.SIGINT)  # nor wait for the evaluation under way
 
 
+def get_painter():
+    """Import `nst.painting.paint`, and have TensorFlow print no notices: it takes seconds."""
+    from nst import painting
+
+    painting.tf.logging.set_verbosity(painting.tf.logging.ERROR)
+    return painting.paint
+
+
 # --- the picture in the making -------------------------------------------------------------------
 
 
@@ -158,8 +166,7 @@ def paint_from_terminal(content, styles, output, settings):
     """
     line = ProgressLine()
     with Brake() as brake:
-        from nst.painting import paint  # here: it imports TensorFlow
-
+        paint = get_painter()
         keeper = Keeper(output, brake, line)
         with closing(paint(content, styles, **settings)) as painting:
             for progress in painting:

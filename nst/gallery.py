@@ -31,7 +31,7 @@ from typing import NamedTuple
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 
 from nst.config import CONFIG, LAB, WORKPLACE
-from nst.easel import ProgressLine
+from nst.easel import ProgressLine, get_painter
 from nst.files import whole_file
 from nst.options import Parser, own_path, whole_number
 from nst.pairs import own_pairs, read_pairs
@@ -95,13 +95,12 @@ def _run_lab(scratch, values):
 
 def _paint_soon(scratch, values):
     """Paint from coarse to fine; of the lab's parameters SIZE, PRECISION and VGG_MODEL count."""
-    from nst.painting import paint  # here: it imports TensorFlow
-
     names = {"SIZE": "size", "PRECISION": "precision", "VGG_MODEL": "model"}
     settings = {"size": CONFIG.IMAGE_WIDTH}
     settings |= {names[name]: value for name, value in values.items() if name in names}
     line = ProgressLine()
-    with closing(paint(values["CONTENT_IMAGE"], values["STYLE_IMAGE"], **settings)) as painting:
+    pictures = values["CONTENT_IMAGE"], values["STYLE_IMAGE"]
+    with closing(get_painter()(*pictures, **settings)) as painting:
         for progress in painting:
             line.show(progress)
     line.end()

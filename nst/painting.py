@@ -54,15 +54,15 @@ from nst.weights import read_vgg
 tf = import_tensorflow()
 
 FIRST_SIDE = 87  # pixels, root of the first level's area: 100×75; smaller ones lose the subject
-EVALUATIONS = (54, 36, 22, 12, 5)  # a level; a level costs four times the one before
-LAYOUT = (0.2, 0.5, 1)  # a level's share of the style's weight, the last for all that follow
+EVALUATIONS = (54, 36, 26, 12, 5)  # a level; a level costs four times the one before
+LAYOUT = (0.16, 0.4, 1)  # a level's share of the style's weight, the last for all that follow
 HELD_FROM = 3  # the number, from 0, of the first level that is held to the one before
 HOLD = 200  # weight of the layout cost
 DETAIL = 0.25  # share of the photograph's detail
 PASSES = 0.7  # of the style and of the content through a network, in evaluations
 OVERHEAD = 3000  # pixels: what an evaluation takes beside its pixels, measured on two cores
 STYLE_PIXELS = 800 * 600  # of a style picture that large strokes would make larger than the level
-BYTES_PER_PIXEL = 3000  # at the peak, beside 0.8 GB
+BYTES_PER_PIXEL = 2900  # in float32 at the peak, beside 1 GB; bfloat16 takes a tenth less
 
 
 class Progress(NamedTuple):
@@ -187,16 +187,16 @@ def evaluations(number):
 
 
 def style_weight(strength, number):
-    """Turn a strength of 0-1 into the style cost's weight beside the content cost: 1.3-130.
+    """Turn a strength of 0-1 into the style cost's weight beside the content cost: 1.6-160.
 
-    Equal steps in strength multiply the weight equally; at 13, the middle, the subject stays and
+    Equal steps in strength multiply the weight equally; at 16, the middle, the subject stays and
     the strokes are the style's. The first levels, which lay out the picture, get a part of it:
     they keep the subject's shape, and later levels fill it with strokes.
 
     Arguments:
     number -- of the level, from 0
     """
-    return 13 * 100 ** (strength - 0.5) * LAYOUT[min(number, len(LAYOUT) - 1)]
+    return 16 * 100 ** (strength - 0.5) * LAYOUT[min(number, len(LAYOUT) - 1)]
 
 
 # --- networks ------------------------------------------------------------------------------------

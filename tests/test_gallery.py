@@ -11,7 +11,7 @@ import pytest
 from distributed import LocalCluster
 from PIL import Image
 
-from nst import gallery, sheets
+from nst import gallery, painting, sheets
 from nst.pairs import Pair, own_pairs, read_pairs
 
 SIZE = (48, 36)
@@ -180,6 +180,29 @@ def test_a_failed_pair_stops_no_other(pairs, values, tmp_path, capsys):
     assert [path.name for path in output.iterdir()] == ["blue_style2.jpg"]
     with Image.open(output / "blue_style2.jpg") as picture:
         assert picture.size == SIZE
+
+
+def test_pairs_are_painted_from_coarse_to_fine_by_default(pairs, values, tmp_path, monkeypatch):
+    monkeypatch.setattr(painting, "EVALUATIONS", (3,))
+    output = tmp_path / "made"
+    pairs[0].content.write_text("<!DOCTYPE html><title>404</title>")
+    del values["METHOD"]
+    rows = gallery.make_gallery(pairs, output, values)
+
+    assert [row.result for row in rows] == ["failed", "made", "made"]
+    assert rows[0].why.startswith("content/red.png is no picture that can be read")
+    made = {"blue_style2.jpg", "green_style1.jpg"}
+    assert {path.name for path in output.iterdir()} == made
+    with Image.open(output / "blue_style2.jpg") as picture:
+        assert picture.size == SIZE
+
+
+def test_iterations_are_for_the_lab(command, tmp_path):
+    said, _ = command("--iterations", 2, "--output", tmp_path / "made")
+    assert said == (
+        "--iterations is for the lab's steps: give --method lab as well, or leave it out"
+    )
+    assert not (tmp_path / "made").exists()
 
 
 def test_an_interrupted_pair_is_not_made(pairs, values, tmp_path, signal_the_first_painter):

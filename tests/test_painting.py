@@ -2,6 +2,7 @@
 
 import math
 import threading
+from contextlib import closing
 from itertools import pairwise
 
 import numpy as np
@@ -13,6 +14,7 @@ from nst.config import CONFIG, PROJECT
 from nst.descent import descend
 from nst.network import tf
 from nst.painting import level_sizes, paint
+from tests.benchmark import painter
 
 REAL_WEIGHTS = PROJECT / CONFIG.VGG_MODEL
 needs_weights = pytest.mark.skipif(not REAL_WEIGHTS.exists(), reason="needs the real weights")
@@ -284,7 +286,8 @@ def correlation_length(image):
 
 @needs_weights
 @pytest.mark.numbers
-def test_strokes_grow(tmp_path, painted):
+def test_strokes_grow(tmp_path, painted, monkeypatch):
+    monkeypatch.setattr(painting, "EVALUATIONS", (20, 8))
     flat = save(tmp_path / "flat.png", np.full((120, 160, 3), (140, 140, 120)) + ramp(120, 160))
     settings = {"size": 120, "strength": 0.8, "precision": "float32"}
     lengths = [
@@ -339,6 +342,16 @@ def test_closing_ends_the_work(photo, painted, fake_weights):
     assert first.picture().shape == (150, 200, 3)
 
 
+def test_the_caller_keeps_its_own_session(photo, painted, fake_weights):
+    with tf.Graph().as_default() as graph, tf.Session() as sess:
+        with closing(paint(photo, painted, size=32, model=fake_weights)) as under_way:
+            next(under_way)
+            assert tf.get_default_session() is sess
+            assert tf.get_default_graph() is graph
+        assert tf.get_default_session() is sess
+        assert not graph.get_operations()
+
+
 # --- colours -------------------------------------------------------------------------------------
 
 
@@ -391,3 +404,26 @@ def test_resampling_matrix_is_pillow_s_resampling():
     row = np.random.default_rng(0).normal(0, 50, (1, 40)).astype(np.float32)
     expected = np.asarray(Image.fromarray(row).resize((13, 1), Image.LANCZOS))[0]
     np.testing.assert_allclose(recolouring.resampling_matrix(40, 13) @ row[0], expected, atol=1e-3)
+
+
+# --- the benchmark's measures --------------------------------------------------------------------
+
+
+def test_speckle_is_the_mean_laplacian_of_colour(tmp_path):
+    grey = np.full((300, 400, 3), 128, np.uint8)
+    board = np.indices((300, 400)).sum(axis=0) % 2
+    assert painter.speckle(save(tmp_path / "grey.png", grey + 100 * board[..., None])) == (0, 0)
+    coloured = np.stack([np.full_like(board, 128), 128 + 40 * board, np.full_like(board, 128)], -1)
+    path = save(tmp_path / "coloured.png", coloured)
+    chroma = np.asarray(Image.open(path).convert("YCbCr"), float)[:2, :2, 1:]
+    steps = np.abs(chroma[0, 0] - chroma[0, 1]).mean()  # to each of four neighbours
+    inside, border = painter.speckle(path)
+    assert inside == pytest.approx(4 * steps)
+    assert 3 * steps < border < inside  # the outermost pixels have three neighbours, or two
+
+
+def test_gram_distance_has_no_unit():
+    a = random_layer(0)[0]
+    assert painter.gram_distance(a, a) == 0
+    assert painter.gram_distance(2 * a, a) == pytest.approx(9)  # (4 - 1)²
+    assert painter.gram_distance(np.tile(a, (2, 3, 1)), a) == pytest.approx(0, abs=1e-9)
