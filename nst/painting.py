@@ -16,7 +16,8 @@ painted first, enlarged, and painted on. What each choice is for, and where it c
   Burt and Adelson's pyramid, 1983): all of it saves 3 of the next level's 20 evaluations, but
   leaves a photograph's lines among the strokes.
 - Beyond three levels, which are 400×300, a picture is also held to what it was, shrunk: a large
-  picture then is the small one with more detail, not another one.
+  picture then is the small one with more detail, not another one. Starting from an enlargement
+  that shrinks to the small one exactly (back projection) is not better.
 - L-BFGS (Gatys et al., 2016), SciPy's. Pixels beyond 0-255, which would be clipped, and a clipped
   picture has other statistics, have a cost: SciPy's bounds are Python lists, slow and large.
   A new level starts with an empty memory, since its costs are other functions of other pixels.
@@ -57,7 +58,7 @@ FIRST_SIDE = 87  # pixels, root of the first level's area: 100×75; smaller ones
 EVALUATIONS = (54, 36, 26, 12, 5)  # a level; a level costs four times the one before
 LAYOUT = (0.16, 0.4, 1)  # a level's share of the style's weight, the last for all that follow
 HELD_FROM = 3  # the number, from 0, of the first level that is held to the one before
-HOLD = 200  # weight of the layout cost
+HOLD = 1500  # weight of the layout cost
 DETAIL = 0.25  # share of the photograph's detail
 PASSES = 0.7  # of the style and of the content through a network, in evaluations
 OVERHEAD = 3000  # pixels: what an evaluation takes beside its pixels, measured on two cores
