@@ -19,7 +19,7 @@ $(foreach name,$(GIVEN),$(eval override $(name) := $$(value $(name))))
 export $(GIVEN)
 
 .DEFAULT_GOAL := help
-.PHONY: help run paint lab lessons gallery exercises grade test test-numbers test-browser published bench weights clean
+.PHONY: help run paint lab lessons gallery exercises grade test test-numbers test-attacks test-browser published bench weights clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ test: $(VENV)/installed-for-tests weights ## ruff and pytest
 
 test-numbers: $(VENV)/installed-for-tests weights ## the tests that compute alone, for another processor's kernels
 	@$(BIN)/python -m pytest -m numbers
+
+test-attacks: $(VENV)/installed-for-tests ## hand hostile submissions to the grader
+	@$(BIN)/python -m pytest tests/attack_test.py
 
 test-browser: $(VENV)/installed-for-tests ## open the lab in JupyterLab, in a headless Chromium
 	@$(BIN)/python -m pytest --numprocesses=0 tests/browser_test.py
