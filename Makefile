@@ -9,7 +9,7 @@ BIN    := $(VENV)/bin
 endif
 NST    := $(BIN)/python -m nst
 LESSONS := Feature_Maps Recreate_Content_and_Style Choosing_the_Content_Layer \
-           Eager_Style_Transfer Adaptive_Loss_Weights Optimizers_and_Starting_Images
+           Eager_Style_Transfer Adaptive_Loss_Weights Optimizers_and_Starting_Images Coarse_to_Fine
 
 # $(call option,--name,VALUE): the option where the value is given
 option = $(if $(2),$(1) "$(2)")
@@ -38,7 +38,7 @@ lab: $(VENV)/installed weights ## open JupyterLab, with a kernel for course note
 	@$(NST) kernel
 	@$(BIN)/jupyter lab notebooks/Art_Generation_with_Neural_Style_Transfer.ipynb
 
-lessons: $(VENV)/installed weights ## run the six companion lessons
+lessons: $(VENV)/installed weights ## run the seven companion lessons
 	@for lesson in $(LESSONS); do \
 	  $(NST) run notebooks/$$lesson.ipynb || exit 1; done
 
