@@ -9,7 +9,7 @@ BIN    := $(VENV)/bin
 endif
 NST    := $(BIN)/python -m nst
 LESSONS := Feature_Maps Recreate_Content_and_Style Choosing_the_Content_Layer \
-           Eager_Style_Transfer Adaptive_Loss_Weights Optimizers_and_Starting_Images
+           Eager_Style_Transfer Adaptive_Loss_Weights Optimizers_and_Starting_Images Coarse_to_Fine
 
 # What is given as NAME=value reaches Python by the environment, letter by letter: neither make nor
 # a shell looks into it, so `make run 'CONTENT=price $5.jpg'` finds that picture.
@@ -36,7 +36,7 @@ lab: $(VENV)/installed weights ## open the exercises in JupyterLab; SOLVED=1: th
 	@$(NST) kernel
 	@$(NST) lab $(if $(SOLVED),--solved)
 
-lessons: $(VENV)/installed weights ## run the six companion lessons
+lessons: $(VENV)/installed weights ## run the seven companion lessons
 	@for lesson in $(LESSONS); do \
 	  $(NST) run notebooks/$$lesson.ipynb || exit 1; done
 

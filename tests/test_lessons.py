@@ -1,20 +1,24 @@
 """The companion lessons: each runs to its end, is stored clean, and agrees with NumPy."""
 
+from types import SimpleNamespace
+
 import nbformat
 import numpy as np
 import pytest
+import scipy.ndimage
 import tensorflow.compat.v1 as tf
 
 import nst_utils
 from conftest import ROOT
 from fake_vgg import write_fake_vgg
-from nst import runner
+from nst import painting, runner
 from nst.config import LAB
 
 pytestmark = pytest.mark.numbers
 SHAPE = (1, 5, 3, 4)  # n_H, n_W, n_C all different: a swapped axis shows
 REAL_WEIGHTS = ROOT / nst_utils.CONFIG.VGG_MODEL
 TINY = {"HEIGHT": 48, "WIDTH": 64, "ITERATIONS": 4, "PRECISION": "float32"}
+TINY_SIZE = 120  # of the longest side, in the lesson that paints from coarse to fine: two levels
 
 # What the issue of each lesson is, as its run prints it, and the files that it leaves.
 LESSONS = {
@@ -33,6 +37,7 @@ LESSONS = {
         {"adaptive_loss_weights.gif", "adaptive_loss_weights.jpg"},
     ),
     "Optimizers_and_Starting_Images": (["operations added to the graph: 0"], set()),
+    "Coarse_to_Fine": (["120×90", "the same image: True", "luminance only"], set()),
 }
 each_lesson = pytest.mark.parametrize("lesson", LESSONS)
 
@@ -84,7 +89,7 @@ def test_a_lesson_runs_from_top_to_bottom(lesson, fake_weights, tmp_path):
         if not weights.exists():
             pytest.skip("needs the weights: make weights")
     values = TINY | {"VGG_MODEL": str(weights), "OUTPUT_DIR": str(tmp_path)}
-    values["VGG_16_MODEL"] = str(tmp_path / "absent.mat")
+    values |= {"VGG_16_MODEL": str(tmp_path / "absent.mat"), "SIZE": TINY_SIZE}
     runner.run(notebook_of(lesson), tmp_path, values)
 
     executed = nbformat.read(tmp_path / f"{lesson}.ipynb", as_version=4)
@@ -301,3 +306,80 @@ def test_normalised_descent_records_the_cost_before_each_step(bowl):
     g = -2 * STEEPNESS * TARGET
     np.testing.assert_allclose(history[:, 1], [cost(0), cost(-0.1 * g / np.std(g))], rtol=1e-5)
     assert cost(x) < cost(0)
+
+
+# --- Coarse_to_Fine ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def coarse(functions):
+    return functions("Coarse_to_Fine")
+
+
+def test_luminance_comes_from_one_picture_and_colour_from_the_other(coarse):
+    painted, photo = np.random.default_rng(0).integers(90, 160, (2, 5, 3, 3)).astype(np.uint8)
+    found = coarse.with_luminance_of(painted, photo).astype(float)
+    luminance = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as JPEG has it
+    np.testing.assert_allclose(found @ luminance, painted @ luminance, atol=2)
+    for channel in (0, 2):  # B - Y and R - Y are Cb and Cr but for a factor
+        ours, theirs = (x[..., channel] - x @ luminance for x in (found, photo))
+        np.testing.assert_allclose(ours, theirs, atol=3)
+
+
+def test_grey_pictures_have_no_chroma(coarse):
+    grey = np.full((5, 3, 3), 70, np.uint8)
+    np.testing.assert_array_equal(coarse.chroma(grey), np.full((5, 3, 2), 128))
+
+
+@pytest.mark.parametrize("wavelength", [12, 40])
+def test_stroke_length_of_waves_is_their_length_over_two_pi(coarse, wavelength):
+    wave = np.sin(2 * np.pi * np.arange(20 * wavelength) / wavelength)
+    picture = np.tile(wave[:, None], (5, 1, 3))  # (5, 20 wavelengths, 3): the rows do not change
+    for turned in (picture, picture.swapaxes(0, 1)):
+        found = coarse.stroke_length(turned)
+        np.testing.assert_allclose(found, wavelength / (2 * np.pi), rtol=0.02)
+        np.testing.assert_allclose(coarse.stroke_length(100 - 7 * turned), found)
+
+
+def test_layer_costs_are_the_formulas_in_numpy(coarse, functions, activations):
+    coarse.lab = nst_utils.functions_of(LAB)
+    a_S, a_G = np.abs(activations)
+    course, ours = coarse.layer_costs(a_G, a_S)
+    np.testing.assert_allclose(
+        course, np.sum((gram(a_G) - gram(a_S)) ** 2) / (4 * 4**2 * 15**2), rtol=1e-4
+    )
+    by_hand = 0
+    for statistic in (gram, lambda a: a.mean((0, 1, 2)), lambda a: a.std((0, 1, 2))):
+        G, S = statistic(a_G), statistic(a_S)
+        by_hand += np.sum((G - S) ** 2) / np.sum(S**2)
+    np.testing.assert_allclose(ours, by_hand, rtol=1e-3)
+
+
+def test_speckle_is_the_mean_absolute_laplacian_of_the_colours(coarse):
+    picture = np.random.default_rng(0).integers(0, 256, (7, 9, 3)).astype(np.uint8)
+    colours = coarse.chroma(picture)
+    found = coarse.speckle(picture)
+    laplacians = [scipy.ndimage.laplace(colours[..., i])[1:-1, 1:-1] for i in (0, 1)]
+    np.testing.assert_allclose(found, np.mean(np.abs(laplacians)))
+
+
+def test_a_level_is_painted_with_the_weight_of_its_number(coarse):
+    x_S = np.float32([[[[3.0, -1.0, 2.0], [100.0, 5.0, -8.0]]]])  # (1, 1, 2, 3)
+    with tf.Graph().as_default(), tf.Session() as sess:
+        x = tf.placeholder(tf.float32, x_S.shape)
+        level = SimpleNamespace(
+            sess=sess,
+            model={"input": x},
+            J_content=tf.reduce_sum((x - 80) ** 2),
+            J_style=tf.reduce_sum((x - x_S - 20) ** 2),
+        )
+        coarse.levels = [level] * 3
+        start = np.full(x_S.shape, 50, np.float32)
+        for number, weight in enumerate(painting.style_weight(0.5, n) for n in range(3)):
+            image, history = coarse.paint_level(number, start, 30)
+            least = (80 + weight * (x_S + 20)) / (1 + weight)  # where the slope is 0, within 0-255
+            first, last = (
+                np.sum((p - 80) ** 2) + weight * np.sum((p - x_S - 20) ** 2) for p in (start, least)
+            )
+            np.testing.assert_allclose([history[0], history.min()], [first, last], rtol=1e-3)
+            np.testing.assert_allclose(image, least, atol=0.1)
