@@ -117,8 +117,11 @@ def test_the_result_has_a_name_that_is_still_free(monkeypatch, tmp_path):
             ["{photo}", "{painted}", "--output={photo}/made.jpg"],
             "the folder {photo} cannot be made (File exists): choose another output folder",
         ),
-        (["{photo}", "{painted}", "--size=8"], "the longest is 8: give a whole number of pixels"),
-        (["{photo}", "{painted}", "--size=90000"], "painting on 90000×67500 pixels takes"),
+        (
+            ["{photo}", "{painted}", "--size=8"],
+            "nst paint: argument --size: 8 is no whole number from 16 up: nst",
+        ),
+        (["{photo}", "{painted}", "--size=90000"], "a picture of 90000×67500 pixels takes"),
         (
             ["{photo}", "{painted}", "--strength=7"],
             "the strength is 7.0: give a number from 0 to 1",
