@@ -83,6 +83,12 @@ def _convolve(x, W, transposed):
     return tf.nn.conv2d_backprop_input(shape, W, x, strides=[1] * 4, padding="SAME")
 
 
+def session_of_the_graph():
+    """Return the default session, or None where it is of another graph than the default one."""
+    sess = tf.get_default_session()
+    return sess if sess is not None and sess.graph is tf.get_default_graph() else None
+
+
 def _frozen(value):
     """Put one array of weights into the graph so that no optimiser or initialiser touches it.
 
@@ -90,7 +96,7 @@ def _frozen(value):
     a variable that belongs to no collection. The course also builds the model with no session,
     to print it: then only a constant keeps its value.
     """
-    sess = tf.get_default_session()
+    sess = session_of_the_graph()
     if sess is None:
         return tf.constant(value)
     start = tf.placeholder(value.dtype, value.shape)

@@ -11,6 +11,7 @@ from nst.gradients import (
     frozen_convolution,
     keep_arrays_out_of_graphs,
     round_kernel,
+    session_of_the_graph,
 )
 from nst.processor import choose_kernels, computes_bfloat16
 from nst.tf1 import import_tensorflow
@@ -53,7 +54,7 @@ def load_vgg_model(
         )
     precision = choose_precision(precision)
     graph = tf.get_default_graph()
-    owner = tf.get_default_session() or graph  # of the weights
+    owner = session_of_the_graph() or graph  # of the weights
     settings = (str(path), height, width, precision, pooling)
     owner.vgg_models = built = getattr(owner, "vgg_models", {})
     if settings not in built:

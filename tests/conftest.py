@@ -1,12 +1,15 @@
 """What every test may use: graph mode, as in the lab, and a miniature VGG-19 on disk."""
 
+import importlib
 import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 from IPython.core.interactiveshell import InteractiveShell
+from tensorflow.python.framework import random_seed
 
 from fake_vgg import write_fake_vgg
 from nst.training import close_session
@@ -26,7 +29,18 @@ def fake_weights(tmp_path_factory):
 
 
 @pytest.fixture
-def shell():
+def untouched(monkeypatch):
+    """Take back afterwards what the lab's set-up cell changes in this process."""
+    monkeypatch.setattr(tf.Tensor, "__array__", tf.Tensor.__array__)
+    monkeypatch.setattr(random_seed, "get_seed", random_seed.get_seed)
+    for name in ("tensorflow", "scipy.misc"):
+        monkeypatch.setitem(sys.modules, name, importlib.import_module(name))
+    with np.printoptions():
+        yield
+
+
+@pytest.fixture
+def shell(untouched):
     yield InteractiveShell.instance()
     close_session()
     InteractiveShell.clear_instance()

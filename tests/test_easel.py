@@ -121,7 +121,7 @@ def test_the_result_has_a_name_that_is_still_free(monkeypatch, tmp_path):
             ["{photo}", "{painted}", "--size=8"],
             "nst paint: argument --size: 8 is no whole number from 16 up: nst",
         ),
-        (["{photo}", "{painted}", "--size=90000"], "a picture of 90000×67500 pixels takes"),
+        (["{photo}", "{painted}", "--size=20000"], "painting on 20000×15000 pixels takes"),
         (
             ["{photo}", "{painted}", "--strength=7"],
             "the strength is 7.0: give a number from 0 to 1",

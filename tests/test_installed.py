@@ -139,7 +139,8 @@ def test_every_command_finds_what_it_needs(nst, weights, installed, elsewhere):
         assert generated.format == "JPEG"
 
     (elsewhere / "pairs.csv").write_text(f"content,style,name\n{picture},{picture},grey\n")
-    nst("gallery", "--pairs", "pairs.csv", "--iterations", 2, "--output", "all")
+    lab = ("--method", "lab", "--iterations", 2)
+    nst("gallery", "--pairs", "pairs.csv", *lab, "--output", "all")
     assert {"grey.jpg", "gallery.jpg"} <= files_in(elsewhere / "all")
 
     gram = "def gram_matrix(A):\n    return tf.matmul(A, tf.transpose(A))\n"

@@ -287,14 +287,13 @@ def correlation_length(image):
 @needs_weights
 @pytest.mark.numbers
 def test_strokes_grow(tmp_path, painted, monkeypatch):
-    monkeypatch.setattr(painting, "EVALUATIONS", (20, 8))
+    monkeypatch.setattr(painting, "EVALUATIONS", (30, 12))
     flat = save(tmp_path / "flat.png", np.full((120, 160, 3), (140, 140, 120)) + ramp(120, 160))
     settings = {"size": 120, "strength": 0.8, "precision": "float32"}
     lengths = [
-        correlation_length(finish(flat, painted, strokes=s, **settings).picture())
-        for s in (0.5, 1, 2)
+        correlation_length(finish(flat, painted, strokes=s, **settings).picture()) for s in (0.5, 2)
     ]
-    assert lengths[0] < lengths[1] < lengths[2]
+    assert lengths[1] > 1.2 * lengths[0]
 
 
 def ramp(height, width):
@@ -326,11 +325,11 @@ def test_styles_need_a_weight(photo, painted, fake_weights):
 
 def test_pictures_that_would_not_fit_into_memory_are_refused(photo, painted, fake_weights):
     message = (
-        r"^painting on 90000×67500 pixels takes [\d,]+ GB of memory, \d+ GB are free: "
+        r"^painting on 20000×15000 pixels takes [\d,]+ GB of memory, \d+ GB are free: "
         r"\d+×\d+ is the largest size of this shape that fits$"
     )
     with pytest.raises(MemoryError, match=message):
-        paint(photo, painted, size=90000, model=fake_weights)
+        paint(photo, painted, size=20000, model=fake_weights)
 
 
 def test_closing_ends_the_work(photo, painted, fake_weights):
