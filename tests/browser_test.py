@@ -106,7 +106,10 @@ def project(tmp_path_factory):
 def start(project, *options):
     """Start JupyterLab as `make lab` does; return its process and the address that it opens."""
     dry = subprocess.run(
-        ["make", "--dry-run", "lab", *options], cwd=project, capture_output=True, text=True
+        ["make", "--no-print-directory", "--dry-run", "lab", *options],
+        cwd=project,
+        capture_output=True,
+        text=True,
     )
     assert dry.returncode == 0, dry.stderr
     python, *command = shlex.split(dry.stdout.splitlines()[-1])
