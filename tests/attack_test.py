@@ -276,7 +276,10 @@ def test_ctrl_c_shows_what_is_graded_so_far(tmp_path):
         run.stdout.readline()
         assert run.stdout.readline().split()[-7:] == ["fail"] * 7
         os.killpg(run.pid, signal.SIGINT)
-        rest, errors = run.communicate(timeout=120)
+        try:
+            rest, errors = run.communicate(timeout=120)
+        finally:
+            run.kill()
     assert run.returncode == 130
     assert rest == ""
     assert errors.splitlines()[-1] == "stopped after 1 of 2 submissions"
