@@ -8,8 +8,7 @@ else
 BIN    := $(VENV)/bin
 endif
 NST    := $(BIN)/python -m nst
-LESSONS := Feature_Maps Recreate_Content_and_Style Choosing_the_Content_Layer \
-           Eager_Style_Transfer Adaptive_Loss_Weights Optimizers_and_Starting_Images Coarse_to_Fine
+LESSONS := $(sort $(wildcard notebooks/Lesson_*.ipynb))
 
 # What is given as NAME=value reaches Python by the environment, letter by letter: neither make nor
 # a shell looks into it, so `make run 'CONTENT=price $5.jpg'` finds that picture.
@@ -38,7 +37,7 @@ lab: $(VENV)/installed weights ## open the exercises in JupyterLab; SOLVED=1: th
 
 lessons: $(VENV)/installed weights ## run the seven companion lessons
 	@for lesson in $(LESSONS); do \
-	  $(NST) run notebooks/$$lesson.ipynb || exit 1; done
+	  $(NST) run $$lesson || exit 1; done
 
 gallery: $(VENV)/installed weights ## paint four pairs: or PAIRS=file.csv, SCHEDULER=tcp://host:port, SIZE=, METHOD=lab ITERATIONS=
 	@$(NST) gallery --precision=auto --environment=PAIRS,SCHEDULER,SIZE,METHOD,ITERATIONS,PRECISION

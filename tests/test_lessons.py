@@ -22,22 +22,22 @@ TINY_SIZE = 120  # of the longest side, in the lesson that paints from coarse to
 
 # What the issue of each lesson is, as its run prints it, and the files that it leaves.
 LESSONS = {
-    "Feature_Maps": (["conv5_1"], set()),
-    "Recreate_Content_and_Style": (
+    "Lesson_1_Feature_Maps": (["conv5_1"], set()),
+    "Lesson_2_Recreate_Content_and_Style": (
         ["the loss fell"],
         {f"content_conv{i}_2.gif" for i in range(1, 6)} | {"style.gif", "both.gif"},
     ),
-    "Choosing_the_Content_Layer": (["operations after"], {"content_layers.gif"}),
-    "Eager_Style_Transfer": (
+    "Lesson_3_Choosing_the_Content_Layer": (["operations after"], {"content_layers.gif"}),
+    "Lesson_4_Eager_Style_Transfer": (
         ["block5_conv4", "the best picture is that of iteration"],
         {"eager_style_transfer.gif", "eager_style_transfer.jpg"},
     ),
-    "Adaptive_Loss_Weights": (
+    "Lesson_5_Adaptive_Loss_Weights": (
         ["iteration  0, adjustments: content"],
         {"adaptive_loss_weights.gif", "adaptive_loss_weights.jpg"},
     ),
-    "Optimizers_and_Starting_Images": (["operations added to the graph: 0"], set()),
-    "Coarse_to_Fine": (["120×90", "the same image: True", "luminance only"], set()),
+    "Lesson_6_Optimizers_and_Starting_Images": (["operations added to the graph: 0"], set()),
+    "Lesson_7_Coarse_to_Fine": (["120×90", "the same image: True", "luminance only"], set()),
 }
 each_lesson = pytest.mark.parametrize("lesson", LESSONS)
 
@@ -84,7 +84,7 @@ def gram(a):
 @each_lesson
 def test_a_lesson_runs_from_top_to_bottom(lesson, fake_weights, tmp_path):
     weights = fake_weights
-    if lesson == "Eager_Style_Transfer":  # Keras fixes the sizes of VGG-19's layers
+    if lesson == "Lesson_4_Eager_Style_Transfer":  # Keras fixes the sizes of VGG-19's layers
         weights = REAL_WEIGHTS
         if not weights.exists():
             pytest.skip("needs the weights: make weights")
@@ -107,7 +107,7 @@ def test_the_adaptive_lesson_takes_vgg_16_where_its_file_is_present(tmp_path):
     weights = tmp_path / "imagenet-vgg-verydeep-16.mat"
     write_fake_vgg(weights, depth=16)
     values = TINY | {"VGG_MODEL": "absent.mat", "VGG_16_MODEL": str(weights)}
-    lesson = notebook_of("Adaptive_Loss_Weights")
+    lesson = notebook_of("Lesson_5_Adaptive_Loss_Weights")
     runner.run(lesson, tmp_path, values | {"OUTPUT_DIR": str(tmp_path)})
     text = text_of(outputs_of(nbformat.read(tmp_path / lesson.name, as_version=4)))
     assert "VGG-16, unknown weights" in text
@@ -127,18 +127,18 @@ def test_a_stored_lesson_is_one_clean_run(lesson):
     assert notebook_of(lesson).stat().st_size < 1.5e6
 
 
-# --- Feature_Maps --------------------------------------------------------------------------------
+# --- Lesson_1_Feature_Maps -----------------------------------------------------------------------
 
 
 def test_receptive_field_of_vgg_16_is_the_published_one(functions):
-    maps = functions("Feature_Maps")
+    maps = functions("Lesson_1_Feature_Maps")
     maps.model = dict.fromkeys(["input", *nst_utils.layer_names(16)])
     # Araujo, Norris, Sim (2019), Computing Receptive Fields of Convolutional Neural Networks
     assert maps.receptive_field("avgpool5") == (212, 32, -90)
 
 
 def test_most_active_channels_come_first(functions):
-    maps = functions("Feature_Maps")
+    maps = functions("Lesson_1_Feature_Maps")
     a = np.zeros((5, 3, 4), np.float32)
     a[1, 2] = [15, 30, 0, 45]
     np.testing.assert_allclose(maps.mean_activation(a), [1, 2, 0, 3])
@@ -148,16 +148,16 @@ def test_most_active_channels_come_first(functions):
 def test_strongest_positions_keep_their_distance(functions):
     channel = np.zeros((6, 7))
     channel[1, 1], channel[1, 2], channel[4, 5] = 9, 8, 7
-    found = functions("Feature_Maps").strongest(channel, count=3, apart=2)
+    found = functions("Lesson_1_Feature_Maps").strongest(channel, count=3, apart=2)
     assert found == [(1, 1), (4, 5)]
 
 
-# --- Recreate_Content_and_Style, whose losses the eager and the adaptive lesson use --------------
+# --- Lesson_2_Recreate_Content_and_Style, whose losses the eager and the adaptive lesson use -----
 
 
 @pytest.fixture
 def means(functions):
-    module = functions("Recreate_Content_and_Style")
+    module = functions("Lesson_2_Recreate_Content_and_Style")
     module.lab = nst_utils.functions_of(LAB)
     return module
 
@@ -183,11 +183,11 @@ def test_style_loss_is_the_mean_over_layers_of_mean_squares(means):
     np.testing.assert_allclose(loss, (np.mean((S - G) ** 2) + np.mean((S_2 - G_2) ** 2)) / 2)
 
 
-# --- Eager_Style_Transfer ------------------------------------------------------------------------
+# --- Lesson_4_Eager_Style_Transfer ---------------------------------------------------------------
 
 
 def test_keras_knows_the_layers_by_the_translated_names(functions):
-    eager = functions("Eager_Style_Transfer")
+    eager = functions("Lesson_4_Eager_Style_Transfer")
     assert eager.keras_name("conv1_1") == "block1_conv1"
     assert eager.keras_name("conv5_4") == "block5_conv4"
 
@@ -195,16 +195,16 @@ def test_keras_knows_the_layers_by_the_translated_names(functions):
 def test_variation_cost_is_the_mean_absolute_step(functions, activations):
     G = activations[0][..., :3]
     steps = np.abs(np.diff(G, axis=1)).sum() + np.abs(np.diff(G, axis=2)).sum()
-    found = evaluate(functions("Eager_Style_Transfer").variation_cost, G)
+    found = evaluate(functions("Lesson_4_Eager_Style_Transfer").variation_cost, G)
     np.testing.assert_allclose(found, steps / G.size, rtol=1e-5)
 
 
-# --- Adaptive_Loss_Weights -----------------------------------------------------------------------
+# --- Lesson_5_Adaptive_Loss_Weights --------------------------------------------------------------
 
 
 @pytest.fixture
 def adaptive(functions):
-    module = functions("Adaptive_Loss_Weights")
+    module = functions("Lesson_5_Adaptive_Loss_Weights")
     module.lab = nst_utils.functions_of(LAB)
     return module
 
@@ -247,7 +247,7 @@ def test_a_normalised_step_stays_among_the_colours(adaptive):
     np.testing.assert_allclose([pixels.min(), pixels.max()], [0, 255], atol=1e-4)
 
 
-# --- Optimizers_and_Starting_Images --------------------------------------------------------------
+# --- Lesson_6_Optimizers_and_Starting_Images -----------------------------------------------------
 
 TARGET = np.array([[[[3.0, -1.0, 2.0], [10.0, 5.0, -8.0]]]], np.float32)  # (1, 1, 2, 3)
 STEEPNESS = np.array([1.0, 10.0, 100.0], np.float32)  # of the bowl, by colour
@@ -256,8 +256,8 @@ STEEPNESS = np.array([1.0, 10.0, 100.0], np.float32)  # of the bowl, by colour
 @pytest.fixture
 def bowl(functions):
     """The lesson's optimisers, wired to J = sum of STEEPNESS (x - TARGET)² instead of VGG."""
-    module = functions("Optimizers_and_Starting_Images")
-    module.adaptive = functions("Adaptive_Loss_Weights")
+    module = functions("Lesson_6_Optimizers_and_Starting_Images")
+    module.adaptive = functions("Lesson_5_Adaptive_Loss_Weights")
     with tf.Graph().as_default(), tf.Session() as sess:
         x = tf.Variable(np.zeros_like(TARGET), name="input")
         module.sess, module.model = sess, {"input": x}
@@ -308,12 +308,12 @@ def test_normalised_descent_records_the_cost_before_each_step(bowl):
     assert cost(x) < cost(0)
 
 
-# --- Coarse_to_Fine ------------------------------------------------------------------------------
+# --- Lesson_7_Coarse_to_Fine ---------------------------------------------------------------------
 
 
 @pytest.fixture
 def coarse(functions):
-    return functions("Coarse_to_Fine")
+    return functions("Lesson_7_Coarse_to_Fine")
 
 
 def test_luminance_comes_from_one_picture_and_colour_from_the_other(coarse):
