@@ -24,7 +24,7 @@ SETTINGS = (
 
 
 def main(arguments=None):
-    """Be the command `nst lab`."""
+    """Run the command `nst lab`."""
     parser = argparse.ArgumentParser(
         prog="nst lab",
         description="Open the exercise edition in JupyterLab; JupyterLab's own options follow.",

@@ -162,7 +162,7 @@ def paint_from_terminal(content, styles, output, settings):
     Returns:
     the last Progress, and whether it was stopped
 
-    Raises OSError, ValueError, FloatingPointError or MemoryError, in one sentence.
+    Raises OSError, ValueError, FloatingPointError or MemoryError.
     """
     line = ProgressLine()
     with Brake() as brake:
@@ -262,7 +262,7 @@ def parse(arguments):
 
 
 def main(arguments=None):
-    """Be the command `nst paint`."""
+    """Run the command `nst paint`."""
     args = parse(arguments)
     begun = time.monotonic()
     settings = {name: getattr(args, name) for name in ("size", "strength", "colours", "strokes")}

@@ -59,7 +59,7 @@ def _calls(cell, functions):
 
 
 def main(arguments=None):
-    """Be the command `nst exercises`."""
+    """Run the command `nst exercises`."""
     parser = argparse.ArgumentParser(
         prog="nst exercises",
         description="Make the exercise edition from the solved lab.",

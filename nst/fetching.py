@@ -302,7 +302,7 @@ def _identify(source, path):
     if not path.exists():
         return None
     if not path.is_file():
-        raise WeightsError(f"{path} is no file: name one with --output")
+        raise WeightsError(f"{path} is not a file: name one with --output")
     try:
         depth, _, name = read_named_vgg(path)
     except DamagedWeights as error:
@@ -316,7 +316,7 @@ def _identify(source, path):
 
 
 def main(arguments=None):
-    """Be the command `nst weights`."""
+    """Run the command `nst weights`."""
     parser = argparse.ArgumentParser(
         prog="nst weights",
         description="Get VGG-19's weights as a MatConvNet .mat file.",
@@ -333,7 +333,7 @@ def main(arguments=None):
     parser.add_argument("--url", default=ORIGINAL_URL, help="a mirror of the original file")
     options = parser.parse_args(arguments)
     if not re.match(r"https?://[^/\s]", options.url):
-        parser.error(f"--url {options.url} is no http:// or https:// address")
+        parser.error(f"--url {options.url} is not an http:// or https:// address")
     path = options.output.expanduser().resolve()  # of a link, the place it leads to
     try:
         print(fetch(options.source, path, options.url))

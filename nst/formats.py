@@ -49,13 +49,13 @@ def open_picture(path):
         with open(path, "rb") as file:
             start = file.read(20)
         raise ValueError(
-            f"{path} is no picture that can be read (it starts with {start!r} and has "
+            f"{path} is not a picture that can be read (it starts with {start!r} and has "
             f"{os.path.getsize(path):,} bytes): save it as JPEG or PNG and try again"
         ) from None
 
 
 def _file(path):
-    """Return `path` with its ~ resolved; refuse what is no file before it is opened."""
+    """Return `path` with its ~ resolved; refuse what is not a file before it is opened."""
     if "://" in str(path):
         raise ValueError(f"{path} is an address: download the picture, and name its file")
     path = os.path.expanduser(path)

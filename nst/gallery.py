@@ -66,7 +66,7 @@ def paint(content, style, values, folder=None):
     jpeg -- bytes of the generated image
     seconds -- what it took
 
-    Raises RuntimeError, in one sentence.
+    Raises RuntimeError.
     """
     with ONE_AT_A_TIME, tempfile.TemporaryDirectory(prefix=".gallery-", dir=folder) as scratch:
         start = time.monotonic()
@@ -120,7 +120,7 @@ def make_gallery(pairs, output, values, client=None):
     Returns:
     list of Row, one a pair
 
-    Raises OSError, in one sentence.
+    Raises OSError.
     """
     check_picture_path(output / "gallery.jpg")
     rows = {}
@@ -166,7 +166,7 @@ def _paint_here(todo, values, output):
 def connect(scheduler):
     """Return a distributed.Client of the Dask scheduler at an address.
 
-    Raises ModuleNotFoundError or OSError, in one sentence.
+    Raises ModuleNotFoundError or OSError.
     """
     try:
         from distributed import Client
@@ -246,7 +246,7 @@ def _result(future):
 
 
 def main(arguments=None):
-    """Be the command `nst gallery`."""
+    """Run the command `nst gallery`."""
     parser = Parser(
         prog="nst gallery",
         description=__doc__,

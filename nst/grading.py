@@ -59,7 +59,7 @@ def grade_all(submissions, limit, jobs, show):
 
 
 def main(arguments=None):
-    """Be the command `nst grade`."""
+    """Run the command `nst grade`."""
     args = _parser().parse_args(arguments)
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")  # a Windows console may know no ²
@@ -147,5 +147,5 @@ def _parser():
 
 def _count(text):
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of jobs: name 1 or more")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of jobs: name 1 or more")
     return int(text)

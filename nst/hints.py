@@ -5,7 +5,7 @@ import re
 NOTHING = "it returns None. Either a blank is still None, or the return is missing."
 DIES = "it ends Python itself. Look for exit(), os._exit(), or arrays that fill the memory."
 NEVER_RETURNS = "it does not return in time. Look for a loop that never ends."
-NO_POWER = "In Python ^ is no power: write ** for it."
+NO_POWER = "In Python ^ is not a power: write ** for it."
 OWN_SESSION = "It opens a session of its own, in which no variable has a value: take sess.run."
 
 ERRORS = [  # what a message contains, and what to do

@@ -7,25 +7,25 @@ from pathlib import Path
 
 
 class Parser(argparse.ArgumentParser):
-    """Refuses an argument in one sentence, without the usage."""
+    """Refuses a bad argument in one sentence, without the usage."""
 
     def error(self, message):
         sys.exit(f"{self.prog}: {message}: {self.prog} --help says what can be given")
 
 
 def whole_number(least):
-    """Return the type of an option that is a whole number from `least` up."""
+    """Return a parser of options that are whole numbers of `least` or more."""
 
     def number(text):
         if not text.isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"{text} is no whole number from {least} up")
+            raise argparse.ArgumentTypeError(f"{text} is not a whole number of {least} or more")
         return int(text)
 
     return number
 
 
 def yes_or_no(text):
-    """Be the type of an option that may be switched off, as by RESUME=0."""
+    """Parse an option that may be switched off, as by RESUME=0."""
     if text.lower() in ("1", "yes", "true", "on"):
         return True
     if text.lower() in ("0", "no", "false", "off"):
@@ -34,5 +34,5 @@ def yes_or_no(text):
 
 
 def own_path(text):
-    """Be the type of an option that names a file or folder, perhaps from ~ on."""
+    """Parse an option that names a file or a folder, which may begin with ~."""
     return Path(os.path.expanduser(text))

@@ -21,7 +21,7 @@ class Cell(NamedTuple):
     source: str
 
     def __str__(self):
-        """Name the cell to a reader: by its heading and its first line that is no comment."""
+        """Name the cell to a reader: by its heading and its first line of code."""
         code = (line.split("  #")[0] for line in self.source.splitlines() if line[:1] != "#")
         return f"the cell of “{self.heading}” that begins with “{next(filter(None, code), '')}”"
 

@@ -117,7 +117,7 @@ def paint(
     Returns:
     generator of `Progress`, one for each evaluation of the costs
 
-    Raises OSError, ValueError or MemoryError, in one sentence, before any work.
+    Raises OSError, ValueError or MemoryError, before any work.
     """
     styles = dict(style) if isinstance(style, dict) else {style: 1.0}
     _check("strength", strength, 0, 1)

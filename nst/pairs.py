@@ -32,7 +32,7 @@ def own_pairs():
 def read_pairs(path):
     """Read a list of pairs: CSV in UTF-8, separated by commas, semicolons (Excel) or tabs.
 
-    Raises OSError or ValueError, in one sentence that names the line.
+    Raises OSError or ValueError; the message names the line.
     """
     text = _read_text(path)
     delimiter = max(",;\t", key=text.partition("\n")[0].count)
@@ -58,7 +58,7 @@ def read_pairs(path):
         raise ValueError(f"line {max(rows.line_num, 1)} of {path} {error}") from None
     except csv.Error as error:
         raise ValueError(
-            f"line {rows.reader.line_num} of {path} is no CSV ({error}): see to its quotes"
+            f"line {rows.reader.line_num} of {path} is not CSV ({error}): see to its quotes"
         ) from None
     if not pairs:
         raise ValueError(f"{path} lists no pairs: put a content and a style on each line")

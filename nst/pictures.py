@@ -92,7 +92,7 @@ def fit_size(path, longest=CONFIG.IMAGE_WIDTH):
 
 def _check_pixels(name, value, least=1):
     if not isinstance(value, (int, np.integer)) or value < least:
-        raise ValueError(f"the {name} is {value!r}: give a whole number of pixels from {least} up")
+        raise ValueError(f"the {name} is {value!r}: give a whole number of pixels, {least} or more")
 
 
 def _check_memory(height, width):
@@ -117,8 +117,8 @@ def _grey_levels(grey, is_16_bit):
 def reshape_and_normalize_image(image, height=CONFIG.IMAGE_HEIGHT, width=CONFIG.IMAGE_WIDTH):
     """Turn a picture into VGG's input: (height, width, 3), 0-255 -> (1, height, width, 3), float32.
 
-    Raises ValueError, in one sentence, where the picture has another size than the graph, or values
-    that are no numbers from 0 to 255.
+    Raises ValueError where the picture has another size than the graph, or values that are not
+    numbers from 0 to 255.
     """
     image = np.asarray(image)
     if image.shape != (height, width, CONFIG.COLOR_CHANNELS):
@@ -158,7 +158,7 @@ def generate_noise_image(content_image, noise_ratio=CONFIG.NOISE_RATIO):
 def to_pixels(image):
     """Undo the normalisation: (1, height, width, 3) -> (height, width, 3), 0-255, uint8.
 
-    Raises ValueError, in one sentence, for an array that is no normalised image.
+    Raises ValueError for an array that is not a normalised image.
     """
     image = np.asarray(image)
     has_shape = image.ndim == 4 and image.shape[0] == 1 and image.shape[3] == 3 and image.size
@@ -227,7 +227,7 @@ def show_pictures(pictures, columns=None, width=4.0):
 
     Arguments:
     pictures -- dict from title to (height, width, 3), 0-255, or to a normalised image
-    columns -- pictures a row, default all
+    columns -- how many pictures stand in a row; by default, all of them
     width -- of one picture, in inches
     """
     import matplotlib.pyplot as plt  # here: 0.5 s that a run without figures need not wait for

@@ -90,7 +90,7 @@ def read(fields, arrays):
         return "it cannot be compared: J, J_content and J_style must be one number each."
     shape = state.shape
     if len(shape) != 4 or shape[0] != 1 or shape[3] != 3 or not min(shape[1:3]) >= 16:
-        return "it cannot be compared: model['input'] is no picture of shape (1, n_H, n_W, 3)."
+        return "it cannot be compared: model['input'] is not a picture of shape (1, n_H, n_W, 3)."
     if shape[1] * shape[2] > LARGEST:
         return f"it cannot be compared: the picture has more than {LARGEST:,} pixels."
     for name, picture in pictures.items():

@@ -66,7 +66,7 @@ def is_course_notebook(notebook):
 def read_notebook(path):
     """Read a notebook, without the outputs that it is stored with.
 
-    Raises OSError or ValueError, in one sentence.
+    Raises OSError or ValueError.
     """
     try:
         notebook = nbformat.read(path, as_version=4)
@@ -79,7 +79,7 @@ def read_notebook(path):
         ) from None
     except Exception:  # each of nbformat, json and jsonschema raises its own
         raise ValueError(
-            f"{path} is no Jupyter notebook, or a damaged one: download or save it again as .ipynb"
+            f"{path} is not a Jupyter notebook, or is damaged: download or save it again as .ipynb"
         ) from None
     return notebook
 
@@ -90,8 +90,8 @@ def run(path, output_dir, values):
     A course notebook of 2018 gets TensorFlow 1, and what it prints is printed here too. What a
     failed run did is kept as <name>_unfinished.ipynb, beside the copy of an earlier one.
 
-    Raises CellExecutionError; RuntimeError where the kernel dies; OSError or ValueError, in one
-    sentence; KeyboardInterrupt once Ctrl-C has ended the run.
+    Raises CellExecutionError where a cell fails; RuntimeError where the kernel dies;
+    KeyboardInterrupt once Ctrl-C has ended the run; OSError or ValueError.
     """
     notebook = read_notebook(path)
     values = installed_values(notebook, output_dir) | values
@@ -215,7 +215,7 @@ def command_to_go_on(args):
 
 
 def main(arguments=None):
-    """Be the command `nst run`."""
+    """Run the command `nst run`."""
     args = _parser().parse_args(arguments)
     output_dir = args.output.absolute() if args.output else WORKPLACE / "output"
     values = {

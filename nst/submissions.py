@@ -23,7 +23,7 @@ def find_notebooks(path):
     In a folder that is whatever is named .ipynb, and each .py that defines a graded function or
     cannot be read; hidden files are left alone, and so is what a Mac packs beside the files.
 
-    Raises FileNotFoundError, in one sentence, where there is nothing.
+    Raises FileNotFoundError where there is nothing.
     """
     path = Path(path)
     if not path.is_dir():
@@ -67,7 +67,7 @@ def read_text(path, folder=None):
     Arguments:
     folder -- what a link must not lead out of
 
-    Raises ValueError, in one sentence, for what is no readable file.
+    Raises ValueError for a file that cannot be read.
     """
     try:
         status = os.stat(path)
@@ -93,7 +93,7 @@ def _inside(path, folder):
 def read_cells(path, folder=None):
     """Read the code of a notebook or a script as a list of (name, source).
 
-    Raises ValueError, in one sentence.
+    Raises ValueError.
     """
     text = read_text(path, folder)
     if path.suffix.lower() != ".ipynb":
@@ -135,7 +135,7 @@ def compile_cells(cells):
             statements += [compile(ast.Module([node], []), name, "exec") for node in nodes]
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             line, said = getattr(error, "lineno", None) or 1, getattr(error, "msg", str(error))
-            unreadable.append(f"{name} is no Python 3 (line {line}: {said})")
+            unreadable.append(f"{name} is not Python 3 (line {line}: {said})")
     return statements, unreadable
 
 

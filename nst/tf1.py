@@ -202,7 +202,7 @@ def _picture(arr):
 
 
 def main(arguments=None):
-    """Be the command `nst kernel`."""
+    """Run the command `nst kernel`."""
     parser = argparse.ArgumentParser(
         prog="nst kernel",
         description="Install the Jupyter kernel “Course (TensorFlow 1)” for notebooks of 2018.",

@@ -142,7 +142,7 @@ def _read_convolutions(path):
         with open(path, "rb") as file:
             start = file.read(20)
         raise ValueError(
-            f"is no whole MatConvNet weight file (it starts with {start!r} and has "
+            f"is not a complete MatConvNet weight file (it starts with {start!r} and has "
             f"{os.path.getsize(path):,} bytes)"
         ) from None
     depth = 19 if "conv3_4" in weights else 16
@@ -159,7 +159,7 @@ def _read_convolutions(path):
 
 
 def _kernel_and_bias(layer):
-    """Take (W, b) out of one layer of the file, or None where it is no convolution."""
+    """Take (W, b) out of one layer of the file, or None where it is not a convolution."""
     if "filters" in layer:  # before beta11
         W, b = layer["filters"], layer["biases"]
     elif "weights" in layer and len(layer["weights"]):

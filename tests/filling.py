@@ -15,7 +15,7 @@ def code_of(notebook):
 
 
 def start_of(source):
-    """Return a cell's first line that is no comment, without a comment behind it."""
+    """Return a cell's first line of code, without a comment behind it."""
     lines = [line.partition("  #")[0] for line in source.splitlines() if line[:1] != "#"]
     return next(filter(None, lines))
 

@@ -119,7 +119,7 @@ def test_the_result_has_a_name_that_is_still_free(monkeypatch, tmp_path):
         ),
         (
             ["{photo}", "{painted}", "--size=8"],
-            "nst paint: argument --size: 8 is no whole number from 16 up: nst",
+            "nst paint: argument --size: 8 is not a whole number of 16 or more: nst",
         ),
         (["{photo}", "{painted}", "--size=20000"], "painting on 20000×15000 pixels takes"),
         (

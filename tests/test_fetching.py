@@ -707,7 +707,7 @@ def a_nan_in_weights_of_unknown_origin(path):
     [
         (
             lambda path: path.write_bytes(b""),
-            r"is no whole .* file \(it starts with b'' and has 0 ",
+            r"is not a complete .* file \(it starts with b'' and has 0 ",
         ),
         (
             lambda path: path.write_text("../data/vgg.mat"),
@@ -715,7 +715,7 @@ def a_nan_in_weights_of_unknown_origin(path):
         ),
         (lambda path: path.write_text("<!DOCTYPE html>"), r"\(it starts with b'<!DOCTYPE html>'"),
         (a_truncated_mat, r"\(it starts with b'MATLAB 5.0 MAT-file ' and has 10,000 bytes"),
-        (a_mat_without_layers, r"is no whole MatConvNet weight file"),
+        (a_mat_without_layers, r"is not a complete MatConvNet weight file"),
         (another_network, r"holds the weights of VGG-16"),
         (a_nan_in_weights_of_unknown_origin, r"largest weight of its conv2_1 is nan"),
     ],
@@ -749,7 +749,7 @@ def test_a_folder_that_cannot_be_made_is_told_in_one_sentence(server, tmp_path, 
 
 def test_a_folder_in_the_files_place_is_told_at_once(server, target):
     target.mkdir()
-    with pytest.raises(SystemExit, match=r"vgg\.mat is no file: name one with --output"):
+    with pytest.raises(SystemExit, match=r"vgg\.mat is not a file: name one with --output"):
         vlfeat(server, target)
     assert server.ranges == []
 
@@ -827,7 +827,7 @@ def test_a_file_beyond_the_allowed_size_is_named(server, target):
 def test_an_address_that_is_none_is_refused(capsys):
     with pytest.raises(SystemExit):
         fetching.main(["--source", "vlfeat", "--url", "vgg.mat"])
-    assert "--url vgg.mat is no http:// or https:// address" in capsys.readouterr().err
+    assert "--url vgg.mat is not an http:// or https:// address" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")

@@ -127,7 +127,7 @@ def test_names_tell_pairs_of_equal_file_names_apart(tmp_path):
         (b"content,style\na.jpg,b.jpg\nc.jpg\n", "line 3 of {} has no style: name a picture"),
         (b"content,style\n,b.jpg\n", "line 2 of {} has no content: name a picture there"),
         (b"content,style\na.jpg,b.jpg\n\xe9.jpg,b.jpg\n", "line 3 of {} is not UTF-8: save it"),
-        (b'content,style\na.jpg,"b.jpg\n', "line 2 of {} is no CSV (unexpected end of data)"),
+        (b'content,style\na.jpg,"b.jpg\n', "line 2 of {} is not CSV (unexpected end of data)"),
         (
             b"content,style\na/1.jpg,s.jpg\n\nb/1.jpg,s.jpg\n",
             "line 4 of {} would make 1_s.jpg, as line 2 does: give one of them another name",
@@ -175,7 +175,7 @@ def test_a_failed_pair_stops_no_other(pairs, values, tmp_path, capsys):
     rows = gallery.make_gallery(pairs, output, values)
 
     assert [row.result for row in rows] == ["failed", "failed", "made"]
-    assert rows[0].why.startswith("ValueError: content/red.png is no picture that can be read")
+    assert rows[0].why.startswith("ValueError: content/red.png is not a picture that can be read")
     assert rows[1].why.startswith(f"{pairs[1].style} cannot be read (No such file or directory)")
     assert [path.name for path in output.iterdir()] == ["blue_style2.jpg"]
     with Image.open(output / "blue_style2.jpg") as picture:
@@ -190,7 +190,7 @@ def test_pairs_are_painted_from_coarse_to_fine_by_default(pairs, values, tmp_pat
     rows = gallery.make_gallery(pairs, output, values)
 
     assert [row.result for row in rows] == ["failed", "made", "made"]
-    assert rows[0].why.startswith("content/red.png is no picture that can be read")
+    assert rows[0].why.startswith("content/red.png is not a picture that can be read")
     made = {"blue_style2.jpg", "green_style1.jpg"}
     assert {path.name for path in output.iterdir()} == made
     with Image.open(output / "blue_style2.jpg") as picture:

@@ -249,7 +249,7 @@ def test_the_stored_lab_is_one_clean_run():
         (("--content", "images/nowhere.jpg"), "images/nowhere.jpg is not there: check the name"),
         (
             ("--style", "nst_utils.py"),
-            "nst_utils.py is no picture that can be read (it starts",
+            "nst_utils.py is not a picture that can be read (it starts",
         ),
     ],
 )

@@ -465,7 +465,7 @@ STARTS = {
     "NumPy array": b"\x93NUMPY\x01\x00v\x00{'descr': '<f4'}",
 }
 NO_PICTURE = (
-    r"photo.jpg is no picture that can be read \(it starts with b.* bytes\): save it as JPEG"
+    r"photo.jpg is not a picture that can be read \(it starts with b.* bytes\): save it as JPEG"
 )
 
 
@@ -748,7 +748,9 @@ def test_weights_cut_at_20_places_never_load_wrong(tmp_path, layout):
     path = tmp_path / "vgg.mat"
     write_fake_vgg(path, layout)
     data, convolutions = path.read_bytes(), fake_convolutions()
-    message = r"vgg\.mat is no whole MatConvNet weight file .* [\d,]+ bytes\): move it away and run"
+    message = (
+        r"vgg\.mat is not a complete MatConvNet weight file .* [\d,]+ bytes\): move it away and run"
+    )
     refusals = 0
     for length in np.random.default_rng(0).integers(0, len(data), 20):
         path.write_bytes(data[:length])
@@ -959,9 +961,9 @@ def test_a_loaded_picture_is_cropped_and_never_stretched(tmp_path):
     ("content", "message"),
     [
         (None, r"picture\.jpg is not there: check the name of the picture$"),
-        (b"", r"picture\.jpg is no picture that can be read .* 0 bytes\): save it as JPEG"),
-        (b"<!DOCTYPE html><html></html>", r"is no picture that can be read"),
-        (b"\xff\xd8\xff\xe0\x00\x10JFIF", r"is no picture that can be read"),
+        (b"", r"picture\.jpg is not a picture that can be read .* 0 bytes\): save it as JPEG"),
+        (b"<!DOCTYPE html><html></html>", r"is not a picture that can be read"),
+        (b"\xff\xd8\xff\xe0\x00\x10JFIF", r"is not a picture that can be read"),
     ],
 )
 def test_a_bad_picture_gets_one_sentence(tmp_path, content, message):

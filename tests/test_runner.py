@@ -324,10 +324,13 @@ def test_a_kernel_that_is_killed_gets_one_sentence(tmp_path, capfd, monkeypatch)
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("--iterations=0", "argument --iterations: 0 is no whole number from 1 up: nst run --help"),
-        ("--iterations -5", "argument --iterations: -5 is no whole number from 1 up: "),
-        ("--size=15", "argument --size: 15 is no whole number from 16 up: "),
-        ("--size=big", "argument --size: big is no whole number from 16 up: "),
+        (
+            "--iterations=0",
+            "argument --iterations: 0 is not a whole number of 1 or more: nst run --help",
+        ),
+        ("--iterations -5", "argument --iterations: -5 is not a whole number of 1 or more: "),
+        ("--size=15", "argument --size: 15 is not a whole number of 16 or more: "),
+        ("--size=big", "argument --size: big is not a whole number of 16 or more: "),
         ("--size=1000000000", "a picture of 1000000000×750000000 pixels takes 9,000,000,000 GB"),
         ("--resume=perhaps", "argument --resume: perhaps is neither 1 nor 0: "),
         ("--precision=float16", "argument --precision: invalid choice: 'float16' (choose from "),
@@ -339,7 +342,10 @@ def test_a_kernel_that_is_killed_gets_one_sentence(tmp_path, capfd, monkeypatch)
         ("--style=images", "images is a folder, not a picture: name a picture in it"),
         ("nowhere.ipynb", "nowhere.ipynb cannot be read (No such file or directory): check the no"),
         ("images", "images cannot be read (Is a directory): check the notebook's name"),
-        ("README.md", "README.md is no Jupyter notebook, or a damaged one: download or save it "),
+        (
+            "README.md",
+            "README.md is not a Jupyter notebook, or is damaged: download or save it ",
+        ),
     ],
 )
 def test_what_cannot_be_run_gets_one_sentence_at_once(tmp_path, monkeypatch, arguments, message):
@@ -355,7 +361,7 @@ def test_what_is_no_notebook_gets_one_sentence(tmp_path, text):
     path = tmp_path / "some.ipynb"
     path.write_text(text)
     assert refused(path, "--output", tmp_path / "made").startswith(
-        f"{path} is no Jupyter notebook, or a damaged one: download or save it again as .ipynb"
+        f"{path} is not a Jupyter notebook, or is damaged: download or save it again as .ipynb"
     )
 
 
@@ -446,7 +452,7 @@ def test_make_hands_a_hostile_name_on_and_runs_nothing(tmp_path, name):
     said = make(tmp_path, "run", f"NOTEBOOK={name}").stderr
     assert f"{name} cannot be read (No such file or directory): check the notebook's name" in said
     said = make(tmp_path, "run", f"SIZE={name}", f"STYLE={name}", f"OUTPUT={name}").stderr
-    assert f"argument --size: {name} is no whole number from 16 up" in said
+    assert f"argument --size: {name} is not a whole number of 16 or more" in said
     said = make(tmp_path, "gallery", f"PAIRS={name}", f"SCHEDULER={name}").stderr
     assert f"{name} cannot be read (No such file or directory): name a CSV file of pairs" in said
     assert make(tmp_path, "weights", f"SOURCE={name}").returncode == 2
@@ -461,7 +467,7 @@ def test_make_hands_an_honest_name_on_as_it_is(tmp_path, name):
     assert f"{tmp_path / 'nowhere.jpg'} is not there" in said  # so the content was found
     (tmp_path / name).write_text("{}")
     said = make(tmp_path, "run", f"NOTEBOOK={name}").stderr
-    assert f"{name} is no Jupyter notebook" in said
+    assert f"{name} is not a Jupyter notebook" in said
 
 
 def test_make_hands_every_value_on():

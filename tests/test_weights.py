@@ -39,12 +39,18 @@ def bad_weights(kind, path):
     ("kind", "message"),
     [
         ("missing", r"is not there: run make weights$"),
-        ("truncated", r"is no whole MatConvNet weight file .* 9,000 bytes\): move it away and run"),
-        ("html", r"is no whole MatConvNet weight file \(it starts with b'<!DOCTYPE html>"),
-        ("link text", r"is no whole MatConvNet weight file \(it starts with b'\.\./\.\./pretr"),
-        ("empty", r"is no whole MatConvNet weight file .* 0 bytes\)"),
+        (
+            "truncated",
+            r"is not a complete MatConvNet weight file .* 9,000 bytes\): move it away and run",
+        ),
+        ("html", r"is not a complete MatConvNet weight file \(it starts with b'<!DOCTYPE html>"),
+        (
+            "link text",
+            r"is not a complete MatConvNet weight file \(it starts with b'\.\./\.\./pretr",
+        ),
+        ("empty", r"is not a complete MatConvNet weight file .* 0 bytes\)"),
         ("other network", r"holds another network: its conv1_1 has a kernel of shape \(0,\)"),
-        ("other .mat", r"is no whole MatConvNet weight file"),
+        ("other .mat", r"is not a complete MatConvNet weight file"),
     ],
 )
 def test_a_bad_weight_file_gets_one_sentence(tmp_path, kind, message):
