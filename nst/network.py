@@ -73,7 +73,7 @@ def _build_vgg(path, height, width, precision, pooling):
     depth, weights, name = read_named_vgg(path)
     description = f"VGG-{depth}, {name}, computed in {precision}: {path}"
     if precision == "bfloat16" and not computes_bfloat16():
-        description += " (this processor only emulates bfloat16: float32 is faster)"
+        description += " (on this processor float32 is faster)"
     return build_vgg(weights, height, width, precision, pooling), description
 
 
@@ -153,8 +153,8 @@ def choose_precision(precision="auto"):
     """Choose the type to compute convolutions in.
 
     Arguments:
-    precision -- "float32", "bfloat16", or "auto": bfloat16 where the hardware computes in it, else
-        float32, since emulating it is slower than float32
+    precision -- "float32", "bfloat16", or "auto": bfloat16 where it is faster than float32, see
+        `computes_bfloat16`
 
     Returns:
     "float32" or "bfloat16"

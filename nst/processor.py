@@ -8,6 +8,8 @@ import platform
 import sys
 from pathlib import Path
 
+AMD = "AuthenticAMD"  # as its processors name their maker
+
 
 def prefer_onednn():
     """Have TensorFlow take oneDNN's kernels on every x86 processor; to be called before its import.
@@ -25,14 +27,13 @@ def choose_kernels(precision="float32"):
     The ways differ in speed, and by rounding; BENCHMARKS.md has the measurements.
 
     Returns:
-    "plain" -- a convolution forward, a transposed one back, as TensorFlow does it. With AVX-512
-        oneDNN's kernels are equally fast both ways, and a convolution takes the bias along; a
-        GPU's library chooses for itself. Also for bfloat16: a transposed convolution is rounded
+    "plain" -- a convolution forward, a transposed one back, as TensorFlow does it. With AMD's
+        AVX-512 oneDNN's kernels are equally fast both ways, and a convolution takes the bias along;
+        a GPU's library chooses for itself. Also for bfloat16: a transposed convolution is rounded
         before the bias is added, which takes 0.9 % off the style cost
-    "transposed" -- transposed convolutions in both directions. With AVX2 oneDNN is fast at these,
-        but for a convolution it gets the weights in TensorFlow's layout, which its fast kernel
-        cannot read. Also where nothing says what the processor has (Windows): with AVX-512 it
-        loses little
+    "transposed" -- transposed convolutions in both directions. Elsewhere oneDNN is faster at these:
+        for a convolution it gets the weights in TensorFlow's layout, which its fast kernel cannot
+        read
     "turned" -- convolutions in both directions, with the kernel turned for the way back. Without
         oneDNN (macOS, ARM, switched off) the kernels are Eigen's, whose transposed convolution
         takes up to twice as long
@@ -43,11 +44,11 @@ def choose_kernels(precision="float32"):
         return "plain"
     if not _onednn_is_on():
         return "turned"
-    return "plain" if "avx512f" in processor_flags() else "transposed"
+    return "plain" if {"avx512f", AMD} <= processor_flags() else "transposed"
 
 
 def processor_flags():
-    """Return what the processor has, as Linux names it (avx2, avx512f, …); nothing elsewhere.
+    """Return what the processor has, and who made it, in Linux's words; nothing elsewhere.
 
     ONEDNN_MAX_CPU_ISA, by which oneDNN plays a lesser processor, counts: AVX2 hides AVX-512, and
     AVX512_CORE hides what came after it.
@@ -58,15 +59,18 @@ def processor_flags():
     if limit.startswith(("SSE", "AVX")) and not limit.startswith("AVX512"):
         return {flag for flag in flags if not flag.startswith(("avx512", "amx"))}
     if limit in ("AVX512_CORE", "AVX512_CORE_VNNI"):
-        return flags - {"avx512_bf16", "amx_bf16", "amx_tile"}
+        flags -= {"avx512_bf16"}
+    if limit.startswith("AVX512_CORE") and "AMX" not in limit:
+        flags -= {"amx_bf16", "amx_tile"}
     return flags
 
 
 def computes_bfloat16():
-    """Tell whether TensorFlow's convolutions run on hardware for bfloat16 here.
+    """Tell whether TensorFlow's convolutions are faster in bfloat16 than in float32 here.
 
-    That is an NVIDIA GPU of compute capability 8 or more; or oneDNN on a processor with AVX512-BF16
-    or AMX. Elsewhere bfloat16 is emulated, and slower than float32.
+    That is an NVIDIA GPU of compute capability 8 or more; or oneDNN on a processor with AMX, or on
+    one of AMD's with AVX512-BF16. Elsewhere bfloat16 is slower than float32: emulated, or, with
+    Intel's AVX512-BF16 and no AMX, as virtual machines may show it, by a half.
     """
     import tensorflow.compat.v1 as tf
 
@@ -74,7 +78,8 @@ def computes_bfloat16():
     if gpus:
         details = tf.config.experimental.get_device_details(gpus[0])
         return details.get("compute_capability", (0, 0)) >= (8, 0)
-    return _onednn_is_on() and bool(processor_flags() & {"avx512_bf16", "amx_bf16"})
+    flags = processor_flags()
+    return _onednn_is_on() and ("amx_bf16" in flags or {"avx512_bf16", AMD} <= flags)
 
 
 def _onednn_is_on():

@@ -113,20 +113,24 @@ def test_no_way_computes_the_gradient_of_a_weight(fake_weights, way, monkeypatch
 AVX2 = {"sse4_1", "avx", "avx2"}
 AVX512 = AVX2 | {"avx512f", "avx512bw"}
 BF16 = AVX512 | {"avx512_vnni", "avx512_bf16"}
+AMX = BF16 | {"amx_bf16", "amx_tile"}
+AMD = {processor.AMD}
 
 
 @pytest.mark.parametrize(
     ("flags", "onednn", "limit", "way"),
     [
         (AVX2, "1", None, "transposed"),
-        (AVX512, "1", None, "plain"),
-        (BF16, "1", None, "plain"),
-        (BF16, "1", "AVX2", "transposed"),  # plays AVX2
-        (BF16, "1", "AVX512_CORE", "plain"),
-        (BF16, "0", None, "turned"),  # the user's wish
+        (AVX2 | AMD, "1", None, "transposed"),
+        (AVX512, "1", None, "transposed"),
+        (AVX512 | AMD, "1", None, "plain"),
+        (BF16 | AMD, "1", None, "plain"),
+        (BF16 | AMD, "1", "AVX2", "transposed"),  # plays AVX2
+        (BF16 | AMD, "1", "AVX512_CORE", "plain"),
+        (BF16 | AMD, "0", None, "turned"),  # the user's wish
         (AVX2, None, None, "turned"),  # TensorFlow was imported first, and left oneDNN off
         (AVX512, None, None, "turned"),
-        (BF16, None, None, "plain"),
+        (BF16 | AMD, None, None, "plain"),
         (set(), "1", None, "transposed"),  # Windows, which does not say
     ],
 )
@@ -143,6 +147,27 @@ def test_the_way_follows_from_what_the_processor_has(
 def test_without_onednn_kernels_are_turned(monkeypatch, tmp_path, system):
     play(monkeypatch, tmp_path, BF16, "1", None, *system)
     assert processor.choose_kernels() == "turned"
+
+
+@pytest.mark.parametrize(
+    ("flags", "onednn", "limit", "faster"),
+    [
+        (AMX, "1", None, True),
+        (AMX, "1", "AVX512_CORE_AMX", True),
+        (AMX, "1", "AVX512_CORE_BF16", False),  # Intel's, whose AVX512-BF16 is slow
+        (AMX, "0", None, False),
+        (BF16, "1", None, False),
+        (BF16 | AMD, "1", None, True),
+        (BF16 | AMD, "1", "AVX512_CORE", False),
+        (AVX512 | AMD, "1", None, False),
+        (AVX2, "1", None, False),
+    ],
+)
+def test_bfloat16_is_offered_where_it_is_faster(
+    monkeypatch, tmp_path, flags, onednn, limit, faster
+):
+    play(monkeypatch, tmp_path, flags, onednn, limit)
+    assert processor.computes_bfloat16() is faster
 
 
 def test_bfloat16_is_not_rounded_before_the_bias(monkeypatch, tmp_path):

@@ -7,7 +7,7 @@
 Each variant is a process of its own that paints the lab's pair of pictures from the lab's start:
 the same layers, sizes, costs and Adam, checked by comparing the costs. The steps are interleaved
 (one of each, again and again), because machines are noisy: trust the ratios more than the seconds.
-What the processor would only emulate is left out. Prints a section of BENCHMARKS.md.
+A precision that is slower than float32 there is left out. Prints a section of BENCHMARKS.md.
 """
 
 import argparse
@@ -156,7 +156,7 @@ def main():
     print(f"TensorFlow {version('tensorflow')}, Python {platform.python_version()}.")
     if not computes_bfloat16():
         variants = [name for name in variants if "bfloat16" not in name]
-        print("This processor only emulates bfloat16, so that is left out.")
+        print("On this processor bfloat16 is slower than float32, so that is left out.")
     if args.painter:
         print_painter("bfloat16" if computes_bfloat16() else "float32")
         return
