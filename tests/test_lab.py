@@ -274,12 +274,12 @@ def test_output_works_for_a_notebook_without_parameters(tmp_path):
 
 
 @pytest.mark.skipif(
-    published_run.course_pictures() is None or not (ROOT / CONFIG.VGG_MODEL).exists(),
+    not published_run.has_course_pictures() or not (ROOT / CONFIG.VGG_MODEL).exists(),
     reason="needs the course's pictures in images/, and the weights: make weights",
 )
 def test_the_published_run_repeats():
     """Iterations 0 and 20 of it; python tests/published.py compares all ten rows."""
-    rows = published_run.costs(published_run.course_pictures(), 21)
+    rows = published_run.costs(published_run.IMAGES, 21)
     published = published_run.PUBLISHED[:2]
     np.testing.assert_array_equal(rows[:, 0], published[:, 0])
     np.testing.assert_allclose(rows[:, 1], published[:, 1], rtol=0.035)  # total

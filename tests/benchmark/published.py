@@ -16,7 +16,7 @@ import numpy as np
 from nst.config import LAB, PROJECT
 from nst.runner import run
 
-FOLDERS = (PROJECT / "images", PROJECT.parent / "shared" / "course")
+IMAGES = PROJECT / "images"
 PICTURES = ("louvre_small.jpg", "monet.jpg")
 
 # Iteration, total, content and style cost that public copies of the assignment print: 400x300,
@@ -37,10 +37,9 @@ PUBLISHED = np.array(
 )
 
 
-def course_pictures(folders=FOLDERS):
-    """Find the folder with the assignment's pictures, or None."""
-    there = (folder for folder in folders if all((folder / name).exists() for name in PICTURES))
-    return next(there, None)
+def has_course_pictures(folder=IMAGES):
+    """Tell whether a folder holds the assignment's pictures."""
+    return all((folder / name).exists() for name in PICTURES)
 
 
 def costs(folder, iterations):
@@ -55,9 +54,9 @@ def costs(folder, iterations):
 
 
 def main():
-    folder = course_pictures([Path(sys.argv[1])] if len(sys.argv) > 1 else FOLDERS)
-    if folder is None:
-        sys.exit(f"{' and '.join(PICTURES)} are not there: copy yours into images/ and try again")
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else IMAGES
+    if not has_course_pictures(folder):
+        sys.exit(f"{' and '.join(PICTURES)} are not in {folder}: copy yours there, and try again")
     print("\n| iteration | total | published | | content | published | |")
     print("| ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     for (i, total, content, _), (_, total_0, content_0, _) in zip(
