@@ -278,7 +278,7 @@ def test_output_works_for_a_notebook_without_parameters(tmp_path):
     reason="needs the course's pictures in images/, and the weights: make weights",
 )
 def test_the_published_run_repeats():
-    """Iterations 0 and 20 of it; python tests/published.py compares all ten rows."""
+    """Iterations 0 and 20 of it; `make published` compares all ten rows."""
     rows = published_run.costs(published_run.IMAGES, 21)
     published = published_run.PUBLISHED[:2]
     np.testing.assert_array_equal(rows[:, 0], published[:, 0])
