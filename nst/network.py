@@ -104,17 +104,26 @@ def build_vgg(weights, height, width, precision, pooling="average"):
 
 def check_memory(height, width, bytes_per_pixel=BYTES_PER_PIXEL, work="training"):
     """Refuse a size whose training run, or other work, would not fit into the memory free now."""
-    if tf.config.list_physical_devices("GPU"):
-        return  # it has memory of its own
-    free = psutil.virtual_memory().available
+    free, memory = _free_memory()
     need = bytes_per_pixel * height * width
     if need > free:
         shrink = math.sqrt(free / need)
         raise MemoryError(
-            f"{work} on {width}×{height} pixels takes {need / 1e9:.0f} GB of memory, "
+            f"{work} on {width}×{height} pixels takes {need / 1e9:.0f} GB of {memory}, "
             f"{free / 1e9:.0f} GB are free: {math.floor(shrink * width)}×"
             f"{math.floor(shrink * height)} is the largest size of this shape that fits"
         )
+
+
+def _free_memory():
+    """Return the bytes that are free where networks are computed, and what to call that memory."""
+    if not tf.config.list_physical_devices("GPU"):
+        return psutil.virtual_memory().available, "memory"
+    with tf.Session(graph=tf.Graph()) as sess:
+        devices = sess.list_devices()
+    limit = next(d.memory_limit_bytes for d in devices if d.device_type == "GPU")
+    used = tf.config.experimental.get_memory_info("GPU:0")["current"]
+    return limit - used, "the GPU's memory"
 
 
 def _input_variable(height, width):

@@ -21,6 +21,15 @@ def prefer_onednn():
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 
+def share_gpu():
+    """Have TensorFlow take a GPU's memory as it needs it; to be called before the first session.
+
+    By itself it takes all of it, and a second notebook, or the screen, finds none. A
+    TF_FORCE_GPU_ALLOW_GROWTH of the user's stays.
+    """
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+
+
 def choose_kernels(precision="float32"):
     """Choose the way to compute a frozen convolution that is fastest on this machine.
 
@@ -29,8 +38,8 @@ def choose_kernels(precision="float32"):
     Returns:
     "plain" -- a convolution forward, a transposed one back, as TensorFlow does it. With AMD's
         AVX-512 oneDNN's kernels are equally fast both ways, and a convolution takes the bias along;
-        a GPU's library chooses for itself. Also for bfloat16: a transposed convolution is rounded
-        before the bias is added, which takes 0.9 % off the style cost
+        a GPU's library is equally fast in all ways. Also for bfloat16: a transposed convolution is
+        rounded before the bias is added, which takes 0.9 % off the style cost
     "transposed" -- transposed convolutions in both directions. Elsewhere oneDNN is faster at these:
         for a convolution it gets the weights in TensorFlow's layout, which its fast kernel cannot
         read

@@ -22,7 +22,7 @@ from types import ModuleType
 import numpy as np
 from PIL import Image
 
-from nst.processor import prefer_onednn
+from nst.processor import prefer_onednn, share_gpu
 
 KERNEL = "course-tf1"
 
@@ -31,11 +31,14 @@ def import_tensorflow():
     """Import TensorFlow, with its fast kernels and without the lines that it writes at its start.
 
     Returns:
-    the module tensorflow.compat.v1; nothing in TensorFlow is changed
+    the module tensorflow.compat.v1; what is changed in TensorFlow is that float32 on a GPU means
+    float32, as in TensorFlow 1: since 2.4 products are in TF32, of 10 bits, where a GPU has it
     """
     prefer_onednn()
+    share_gpu()
     with _silent_stderr(), _without_keras():
         import tensorflow.compat.v1 as tf
+    tf.config.experimental.enable_tensor_float_32_execution(False)
     return tf
 
 

@@ -170,6 +170,12 @@ def test_bfloat16_is_offered_where_it_is_faster(
     assert processor.computes_bfloat16() is faster
 
 
+def test_a_gpu_chooses_its_own_kernels(monkeypatch, tmp_path):
+    play(monkeypatch, tmp_path, AVX2, "1", None)
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["GPU"])
+    assert processor.choose_kernels() == "plain"
+
+
 def test_bfloat16_is_not_rounded_before_the_bias(monkeypatch, tmp_path):
     play(monkeypatch, tmp_path, AVX2, "1", None)
     assert processor.choose_kernels("bfloat16") == "plain"
@@ -201,6 +207,15 @@ def test_after_tensorflow_s_import_it_is_too_late_for_onednn(monkeypatch, tmp_pa
     play(monkeypatch, tmp_path, AVX2, None, None)
     processor.prefer_onednn()
     assert "TF_ENABLE_ONEDNN_OPTS" not in os.environ
+
+
+@pytest.mark.parametrize(("asked", "expected"), [(None, "true"), ("false", "false")])
+def test_a_gpu_is_shared_unless_the_user_says_otherwise(monkeypatch, asked, expected):
+    monkeypatch.setenv("TF_FORCE_GPU_ALLOW_GROWTH", asked or "")
+    if asked is None:
+        monkeypatch.delenv("TF_FORCE_GPU_ALLOW_GROWTH")
+    processor.share_gpu()
+    assert os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] == expected
 
 
 def test_importing_the_helper_registers_no_gradient():

@@ -6,6 +6,7 @@ import tensorflow.compat.v1 as tf
 
 from conftest import ROOT
 from fake_vgg import fake_convolutions, write_fake_vgg
+from nst import network
 from nst.config import CONFIG
 from nst.gradients import large_constant, round_kernel
 from nst.network import choose_precision, load_vgg_model
@@ -207,7 +208,7 @@ def test_a_gram_matrix_has_a_gradient_of_one_product(fake_weights):
 
 def test_a_large_constant_is_not_in_the_graph_and_is_folded():
     array = np.random.default_rng(0).normal(0, 1, (1, 30, 40, 50)).astype(np.float32)
-    with tf.Graph().as_default() as graph:
+    with tf.Graph().as_default() as graph, tf.device("/CPU:0"):  # a GPU folds nothing of it
         tensor = large_constant(array)
         assert tensor.shape == array.shape
         flat = tf.reshape(tensor, (-1, 50))
@@ -227,6 +228,18 @@ def test_a_large_constant_is_not_in_the_graph_and_is_folded():
     ran = {node.node_name for device in ran.step_stats.dev_stats for node in device.node_stats}
     assert total.op.name in ran
     assert not ran & {tensor.op.name, gram.op.name}, "they were folded into constants"
+
+
+def test_a_gpu_gets_a_large_constant_once(monkeypatch):
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["GPU"])
+    array = np.random.default_rng(0).normal(0, 1, (1, 30, 40, 50)).astype(np.float32)
+    with tf.Graph().as_default() as graph, tf.Session() as sess:
+        tensor = large_constant(array)
+        assert len(graph.as_graph_def().SerializeToString()) < 10_000
+        assert not {"PyFunc", "PyFuncStateless"} & {op.type for op in graph.get_operations()}
+        sess.run(tf.global_variables_initializer())  # as `model_nn` does
+        assert tf.trainable_variables() == []
+        np.testing.assert_array_equal(sess.run(tensor), array)
 
 
 def test_bfloat16_is_near_float32_and_leaves_conv1_1_exact(fake_weights, image):
@@ -268,6 +281,7 @@ def test_bfloat16_is_not_offered_where_it_is_slower(
     fake_weights, monkeypatch, capsys, variable, value
 ):
     monkeypatch.setenv(variable, value)
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
     assert choose_precision("auto") == "float32"
     with tf.Graph().as_default():
         load_vgg_model(fake_weights, 8, 8, precision="bfloat16")
@@ -285,6 +299,20 @@ def test_rounding_a_kernel_keeps_the_sum_of_its_taps():
     assert np.all(np.abs(exact.sum((0, 1)) - W.sum((0, 1), dtype=np.float64)) <= last + 1e-6)
     np.testing.assert_allclose(exact, W, rtol=2**-8, atol=2**-8 * np.abs(W).max())
     np.testing.assert_array_equal(round_kernel(W, tf.float32), W)
+
+
+def test_float32_is_not_tf32():
+    assert not tf.config.experimental.tensor_float_32_execution_enabled()  # TensorFlow's default
+
+
+def test_a_picture_too_large_for_the_gpu_is_refused_with_the_size_that_fits(monkeypatch):
+    monkeypatch.setattr(network, "_free_memory", lambda: (6e9, "the GPU's memory"))
+    with pytest.raises(MemoryError) as caught:
+        network.check_memory(3000, 4000, bytes_per_pixel=2000)
+    assert str(caught.value) == (
+        "training on 4000×3000 pixels takes 24 GB of the GPU's memory, 6 GB are free: 2000×1500 is "
+        "the largest size of this shape that fits"
+    )
 
 
 def test_precision_has_three_names():
