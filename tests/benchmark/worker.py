@@ -1,5 +1,6 @@
 """The processes that are measured: each paints the lab's pair in its own way, a step at a time."""
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -7,6 +8,7 @@ import sys
 import time
 import venv
 from contextlib import suppress
+from functools import partial
 
 import numpy as np
 import psutil
@@ -68,6 +70,7 @@ class Lab:
 
         tf.logging.set_verbosity(tf.logging.ERROR)
         tf.disable_v2_behavior()
+        tf.config.experimental.enable_tensor_float_32_execution("TF32" in variant)
         lab = functions_of(LAB)
         weights = PROJECT / CONFIG.VGG_MODEL
         content, style, start = prepare(height, width, pictures)
@@ -165,6 +168,7 @@ def serve(variant, height, width, *pictures):
     else:
         subject = Lab(variant, height, width, pictures or OWN_PICTURES)
     subject.step()
+    forget_peak()
     answer = {"start": time.time() - begun, "costs": subject.costs()}
     while True:
         print(json.dumps(answer), file=out, flush=True)
@@ -176,8 +180,28 @@ def serve(variant, height, width, *pictures):
         answer = {"seconds": time.perf_counter() - begin, "value": value, "peak": peak()}
 
 
+def _gpu():
+    """Return the functions that tell and forget the most memory held on a GPU, or None."""
+    if (tf := sys.modules.get("tensorflow")) and tf.config.list_physical_devices("GPU"):
+        memory = tf.config.experimental
+        return lambda: memory.get_memory_info("GPU:0")["peak"], partial(
+            memory.reset_memory_stats, "GPU:0"
+        )
+    if (torch := sys.modules.get("torch")) and torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated, torch.cuda.reset_peak_memory_stats
+    return None
+
+
+def forget_peak():
+    """Leave out what a GPU's library takes to try out its kernels in the first step."""
+    if gpu := _gpu():
+        gpu[1]()
+
+
 def peak():
-    """Return the most memory that this process has held so far, in bytes."""
+    """Return the most memory, of the GPU where there is one, that this process held; in bytes."""
+    if gpu := _gpu():
+        return gpu[0]()
     if sys.platform == "win32":
         return psutil.Process().memory_info().peak_wset
     import resource
@@ -224,7 +248,9 @@ class Worker:
 
 
 def peers_python():
-    """Make PyTorch's virtual environment where it is missing; return its Python."""
+    """Return a Python that has PyTorch: this one, or that of a virtual environment made for it."""
+    if importlib.util.find_spec("torch"):
+        return sys.executable
     python = PEERS_VENV / ("Scripts" if os.name == "nt" else "bin") / "python"
     if not PEERS_VENV.exists():
         venv.create(PEERS_VENV, with_pip=True)
