@@ -14,7 +14,7 @@ from nst.gradients import (
     session_of_the_graph,
 )
 from nst.processor import choose_kernels, computes_bfloat16
-from nst.tf1 import import_tensorflow
+from nst.tf1 import compute_whole_float32, import_tensorflow
 from nst.weights import layer_names, read_named_vgg
 
 tf = import_tensorflow()
@@ -83,6 +83,7 @@ def build_vgg(weights, height, width, precision, pooling="average"):
     Arguments:
     weights -- as `read_vgg` returns them; taken out of the dict one by one, to be freed
     """
+    compute_whole_float32(tf)
     dtype = tf.as_dtype(precision)
     pool = {"average": tf.nn.avg_pool2d, "max": tf.nn.max_pool2d}[pooling]
     way = choose_kernels(precision)

@@ -31,15 +31,18 @@ def import_tensorflow():
     """Import TensorFlow, with its fast kernels and without the lines that it writes at its start.
 
     Returns:
-    the module tensorflow.compat.v1; what is changed in TensorFlow is that float32 on a GPU means
-    float32, as in TensorFlow 1: since 2.4 products are in TF32, of 10 bits, where a GPU has it
+    the module tensorflow.compat.v1; nothing in TensorFlow is changed
     """
     prefer_onednn()
     share_gpu()
     with _silent_stderr(), _without_keras():
         import tensorflow.compat.v1 as tf
-    tf.config.experimental.enable_tensor_float_32_execution(False)
     return tf
+
+
+def compute_whole_float32(tf):
+    """Have float32 on a GPU mean float32, as in TensorFlow 1, and not TF32, which has 10 bits."""
+    tf.config.experimental.enable_tensor_float_32_execution(False)
 
 
 @contextmanager
@@ -113,6 +116,7 @@ def _install_tensorflow():
 
     v1.logging.set_verbosity(v1.logging.ERROR)  # disable_v2_behavior prints a notice
     v1.disable_v2_behavior()
+    compute_whole_float32(v1)
     random_seed.get_seed = _seed_by_place_in_graph(random_seed.get_seed, v1.get_default_graph)
     del v1.Tensor.__array__  # without it np.power(tensor, 2) builds an op, with it NumPy raises
 

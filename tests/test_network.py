@@ -301,8 +301,11 @@ def test_rounding_a_kernel_keeps_the_sum_of_its_taps():
     np.testing.assert_array_equal(round_kernel(W, tf.float32), W)
 
 
-def test_float32_is_not_tf32():
-    assert not tf.config.experimental.tensor_float_32_execution_enabled()  # TensorFlow's default
+def test_float32_is_not_tf32(fake_weights):
+    tf.config.experimental.enable_tensor_float_32_execution(True)
+    with tf.Graph().as_default():
+        load_vgg_model(fake_weights, 8, 8)
+    assert not tf.config.experimental.tensor_float_32_execution_enabled()
 
 
 def test_a_picture_too_large_for_the_gpu_is_refused_with_the_size_that_fits(monkeypatch):

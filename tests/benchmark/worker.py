@@ -70,7 +70,6 @@ class Lab:
 
         tf.logging.set_verbosity(tf.logging.ERROR)
         tf.disable_v2_behavior()
-        tf.config.experimental.enable_tensor_float_32_execution("TF32" in variant)
         lab = functions_of(LAB)
         weights = PROJECT / CONFIG.VGG_MODEL
         content, style, start = prepare(height, width, pictures)
@@ -81,6 +80,7 @@ class Lab:
         else:
             precision = "bfloat16" if "bfloat16" in variant else "float32"
             self.model = load_vgg_model(weights, height, width, precision)
+        tf.config.experimental.enable_tensor_float_32_execution("TF32" in variant)
         if variant.startswith("course"):
             lab.gram_matrix = course_gram
         self.sess.run(self.model["input"].assign(content))
