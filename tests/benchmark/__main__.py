@@ -2,7 +2,10 @@
 
     python -m tests.benchmark           the course's graph, ours in float32 and bfloat16
     python -m tests.benchmark --peers   PyTorch as well, in a virtual environment of its own
-    python -m tests.benchmark --painter make paint beside the lab's 200 steps, and nothing else
+    python -m tests.benchmark --painter make paint beside the lab's 200 steps, and nothing else;
+        --pairs pyramid_impressionist   of these pairs
+        --sizes 800                     and of these larger sizes
+        --precision float32             both in this precision
 
 Each variant is a process of its own that paints the lab's pair of pictures from the lab's start:
 the same layers, sizes, costs and Adam, checked by comparing the costs. The steps are interleaved
@@ -23,6 +26,7 @@ import numpy as np
 
 from nst.processor import computes_bfloat16
 from nst.tf1 import import_tensorflow
+from tests.benchmark.painter import SIZES as LARGER
 from tests.benchmark.painter import print_painter
 from tests.benchmark.worker import Worker, export_problem
 
@@ -164,6 +168,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--peers", action="store_true", help="measure PyTorch as well")
     parser.add_argument("--painter", action="store_true", help="make paint beside the lab alone")
+    parser.add_argument("--pairs", nargs="*", default=(), help="of the gallery: all")
+    parser.add_argument("--sizes", nargs="*", type=int, default=LARGER, help="800 1600")
+    parser.add_argument("--precision", default="auto", help="of the painter and the lab beside it")
     parser.add_argument("--quick", action="store_true", help="the steps at 400×300 alone")
     args = parser.parse_args()
     variants = OURS + (PEERS if args.peers else ())
@@ -175,7 +182,7 @@ def main():
         variants = [name for name in variants if "bfloat16" not in name]
         print("On this processor bfloat16 is slower than float32, so that is left out.")
     if args.painter:
-        print_painter("bfloat16" if computes_bfloat16() else "float32")
+        print_painter(args.precision, args.pairs, args.sizes)
         return
     with tempfile.TemporaryDirectory() as folder:
         if args.peers:
@@ -188,8 +195,8 @@ def main():
         print_start_up(ours)
         print_sizes(ours[1:])
         print_race(statistics.median(rows["course's graph"]["times"]), ours[1:])
-    if not args.quick and not args.peers:
-        print_painter("bfloat16" if computes_bfloat16() else "float32")
+        if not args.peers:
+            print_painter(args.precision, args.pairs, args.sizes)
 
 
 if __name__ == "__main__":
