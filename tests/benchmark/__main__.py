@@ -24,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
+from nst.pairs import own_pairs
 from nst.processor import computes_bfloat16
 from nst.tf1 import import_tensorflow
 from tests.benchmark.painter import SIZES as LARGER
@@ -168,7 +169,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--peers", action="store_true", help="measure PyTorch as well")
     parser.add_argument("--painter", action="store_true", help="make paint beside the lab alone")
-    parser.add_argument("--pairs", nargs="*", default=(), help="of the gallery: all")
+    names = [pair.name for pair in own_pairs()]
+    parser.add_argument("--pairs", nargs="*", default=(), choices=names, help="default: all")
     parser.add_argument("--sizes", nargs="*", type=int, default=LARGER, help="800 1600")
     parser.add_argument("--precision", default="auto", help="of the painter and the lab beside it")
     parser.add_argument("--quick", action="store_true", help="the steps at 400×300 alone")
