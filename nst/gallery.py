@@ -25,6 +25,7 @@ import time
 from concurrent.futures import CancelledError
 from contextlib import closing, suppress
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,7 +42,7 @@ from nst.sheets import contact_sheet
 
 ONE_AT_A_TIME = threading.Lock()  # however many threads a Dask worker has
 LOST = "the Dask scheduler was lost: when it is back, run the same command again"
-PATIENCE = 5  # seconds before it is said that a cluster has no workers
+PATIENCE = 5  # seconds without a result, before it is said that a cluster has no workers
 
 
 class Row(NamedTuple):
@@ -118,7 +119,7 @@ def make_gallery(pairs, output, values, client=None):
     client -- distributed.Client of a Dask cluster whose workers are to paint
 
     Returns:
-    list of Row, one a pair
+    list of Row, one for each pair
 
     Raises OSError.
     """
@@ -191,36 +192,42 @@ def _paint_on_cluster(todo, values, client):
     Dask gives a pair whose worker dies to another one. As many are under way as there are workers:
     to hand over hundreds of photographs at once would only fill the scheduler's memory.
     """
-    from distributed import as_completed, get_worker
+    from distributed import get_worker
 
     def paint_there(*pictures):  # inside, so that it travels whole: the scheduler has no project
         from nst.gallery import paint
 
         return paint(*pictures, values, get_worker().local_directory)  # Dask cleans up there
 
-    pairs, running = {}, as_completed()
+    running, workers = {}, "no workers yet"
     with suppress(OSError):  # the scheduler is lost
-        for pair, *pictures in todo:
-            if not pairs:
-                _await_a_worker(client)
-            future = client.submit(paint_there, *pictures, pure=False)
-            pairs[future.key] = pair
-            running.add(future)
-            if running.count() >= len(client.nthreads()):  # by worker: how many there are
-                done = next(running)
-                yield pairs[done.key], partial(_result, done)
-        for done in running:
-            yield pairs[done.key], partial(_result, done)
+        while True:
+            free = max(1, len(client.nthreads())) - len(running)  # nthreads: worker -> threads
+            for pair, *pictures in islice(todo, max(0, free)):
+                running[client.submit(paint_there, *pictures, pure=False)] = pair
+            if not running:
+                break
+            for done in _finished(list(running), client, workers):
+                workers = "no workers left"
+                yield running.pop(done), partial(_result, done)
 
 
-def _await_a_worker(client):
-    from distributed import TimeoutError
+def _finished(futures, client, no_workers):
+    """Wait a while for the first of the futures; return those that are finished.
+
+    Where there is no worker to finish one, this is said, and one is waited for.
+    """
+    from distributed import TimeoutError, wait
 
     try:
-        client.wait_for_workers(1, timeout=PATIENCE)
+        wait(futures, PATIENCE, "FIRST_COMPLETED")
+    except CancelledError:  # the scheduler was lost, as each future will tell
+        pass
     except TimeoutError:
-        print("no workers yet, waiting: nst gallery --help says how one is started", flush=True)
-        client.wait_for_workers(1)
+        if not client.nthreads():
+            print(f"{no_workers}, waiting: nst gallery --help says how to start one", flush=True)
+            client.wait_for_workers(1)
+    return [future for future in futures if future.done()]
 
 
 def _result(future):

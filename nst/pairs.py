@@ -15,7 +15,7 @@ class Pair(NamedTuple):
 
 
 def own_pairs():
-    """The pairs of the project's own pictures."""
+    """Return the pairs of the project's own pictures."""
     pairs = {
         "pyramid": "impressionist",
         "ruins": "starry_swirl",
@@ -42,7 +42,7 @@ def read_pairs(path):
         rows.fieldnames = [name.strip().lower() for name in rows.fieldnames or []]
         for column in ("content", "style"):
             if column not in rows.fieldnames:
-                raise ValueError(f"names no column {column}: begin the list with content,style")
+                raise ValueError(f"has no column {column}: begin the list with content,style")
         for row in rows:
             cells = {column: (cell or "").strip() for column, cell in row.items() if column}
             if any(cells.values()):  # spreadsheets leave rows of separators
@@ -51,14 +51,14 @@ def read_pairs(path):
                 if line != rows.line_num:
                     raise ValueError(
                         f"would make {pair.name}.jpg, as line {line} does: "
-                        "give one of them another name in a column name"
+                        "give one of them another name, in a column called name"
                     )
                 pairs.append(pair)
     except ValueError as error:
         raise ValueError(f"line {max(rows.line_num, 1)} of {path} {error}") from None
     except csv.Error as error:
         raise ValueError(
-            f"line {rows.reader.line_num} of {path} is not CSV ({error}): see to its quotes"
+            f"line {rows.reader.line_num} of {path} is not CSV ({error}): check its quotes"
         ) from None
     if not pairs:
         raise ValueError(f"{path} lists no pairs: put a content and a style on each line")
@@ -68,7 +68,7 @@ def read_pairs(path):
 def _read_text(path):
     try:
         data = path.read_bytes()
-        return data.decode("utf-8-sig")  # Excel marks its UTF-8
+        return data.decode("utf-8-sig")  # Excel begins with a byte-order mark
     except OSError as error:
         raise OSError(
             f"{path} cannot be read ({error.strerror}): name a CSV file of pairs"
@@ -79,7 +79,7 @@ def _read_text(path):
 
 
 def _pair(cells, folder):
-    """Make a pair of one line of a list; ValueError, without its subject, where it makes none."""
+    """Make a Pair of one line of a list; what a ValueError says continues "line 3 of …"."""
     for column in ("content", "style"):
         if not cells[column]:
             raise ValueError(f"has no {column}: name a picture there")

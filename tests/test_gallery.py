@@ -114,14 +114,14 @@ def test_names_tell_pairs_of_equal_file_names_apart(tmp_path):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"", "line 1 of {} names no column content: begin the list with content,style"),
+        (b"", "line 1 of {} has no column content: begin the list with content,style"),
         (
             b"content\na.jpg\n",
-            "line 1 of {} names no column style: begin the list with content,style",
+            "line 1 of {} has no column style: begin the list with content,style",
         ),
         (
             b"a.jpg,b.jpg\n",
-            "line 1 of {} names no column content: begin the list with content,style",
+            "line 1 of {} has no column content: begin the list with content,style",
         ),
         (b"content,style\n\n", "{} lists no pairs: put a content and a style on each line"),
         (b"content,style\na.jpg,b.jpg\nc.jpg\n", "line 3 of {} has no style: name a picture"),
@@ -308,16 +308,21 @@ def test_every_pair_is_made_once_though_a_worker_is_killed(
     assert killed not in [worker for worker, _ in trainings[1:]]
 
 
-def test_a_cluster_without_workers_is_said_and_waited_for(pairs, tmp_path, monkeypatch, capsys):
-    """What a worker does is another test's; this one's fails at once, in this very process."""
+def test_missing_workers_are_said_and_waited_for(pairs, tmp_path, monkeypatch):
+    """None is there at first, and the one that came is gone after the first pair.
+
+    What a worker does is another test's; this one's fails at once, in this very process.
+    """
 
     def paint(*_):
-        raise RuntimeError("painted by the worker that came")
+        raise RuntimeError("painted by a worker that came")
 
     class Output(io.StringIO):
         def write(self, text):
-            if "no workers yet" in text:
-                cluster.scale(1)
+            if text.startswith("no workers"):
+                cluster.scale(len(cluster.worker_spec) + 1)
+            if text == "1 of 3:":
+                client.retire_workers(list(client.nthreads()))
             return super().write(text)
 
     monkeypatch.setattr(gallery, "paint", paint)
@@ -330,8 +335,15 @@ def test_a_cluster_without_workers_is_said_and_waited_for(pairs, tmp_path, monke
         redirect_stdout(Output()) as said,
     ):
         rows = gallery.make_gallery(pairs, tmp_path / "made", {}, client)
-    assert said.getvalue().splitlines()[0].startswith("no workers yet, waiting: ")
-    assert [row.why for row in rows] == 3 * ["painted by the worker that came"]
+    lines = [line.partition(": ")[0] for line in said.getvalue().splitlines()]
+    assert lines == [
+        "no workers yet, waiting",
+        "1 of 3",
+        "no workers left, waiting",
+        "2 of 3",
+        "3 of 3",
+    ]
+    assert [row.why for row in rows] == 3 * ["painted by a worker that came"]
 
 
 def test_a_scheduler_that_does_not_answer_is_refused_in_one_sentence(tmp_path, command):
