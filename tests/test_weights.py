@@ -1,8 +1,10 @@
 """The weight file: what is read, named, refused."""
 
 import hashlib
+import os
 
 import numpy as np
+import pooch
 import pytest
 import scipy.io
 import tensorflow.compat.v1 as tf
@@ -11,6 +13,12 @@ from fake_vgg import fake_convolutions, write_fake_vgg
 from nst import weights
 from nst.config import CONFIG, PROJECT
 from nst.network import load_vgg_model
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path, monkeypatch):
+    monkeypatch.setattr(weights, "VERIFIED", tmp_path / "verified")
+
 
 # --- bad weight files ----------------------------------------------------------------------------
 
@@ -81,7 +89,7 @@ def test_original_weights_are_known_by_the_file_s_md5(fake_weights, capsys, monk
 # --- damage --------------------------------------------------------------------------------------
 
 HEADER = 116  # bytes of text
-DAMAGED = "{} is damaged, it has another checksum than it should: run make weights"
+DAMAGED = "{} is damaged, it has a wrong checksum: run make weights"
 
 
 @pytest.fixture
@@ -170,16 +178,16 @@ def set_weight(value):
         (lambda W, b: W.fill(0), r"the largest weight of its conv4_2 is 0, the largest bias 0"),
     ],
 )
-def test_what_no_training_leaves_is_refused_by_its_layer(tmp_path, damage, complaint):
+def test_what_no_training_produces_is_refused_by_its_layer(tmp_path, damage, complaint):
     path, pairs = tmp_path / "vgg.mat", fake_convolutions()
     damage(*pairs["conv4_2"])
     weights.write_mat(path, pairs, "somebody's VGG-19", {})
     complaint += r".*\): move it away and run make weights$"
     with pytest.raises(ValueError, match=complaint) as caught:
         load_vgg_model(path, 8, 8)
-    assert str(caught.value).startswith(f"{path} holds what no training leaves (")
+    assert str(caught.value).startswith(f"{path} holds values that no training produces (")
     weights.write_mat(path, pairs, weights.EIGHT_BIT_NOTE, {})
-    with pytest.raises(weights.DamagedWeights, match=r"it should: run make weights$"):
+    with pytest.raises(weights.DamagedWeights, match=r"a wrong checksum: run make weights$"):
         weights.read_vgg(path)
 
 
@@ -204,6 +212,49 @@ def test_any_flipped_bit_of_the_original_is_noticed(fake_weights, tmp_path, monk
         message = r"vgg\.mat is damaged, it .*: run make weights SOURCE=vlfeat$"
         with pytest.raises(weights.DamagedWeights, match=message):
             weights.read_vgg(path)
+
+
+@pytest.fixture
+def known_original(fake_weights, tmp_path, monkeypatch):
+    """A miniature that plays an original: its path."""
+    path = tmp_path / "vgg.mat"
+    path.write_bytes(fake_weights.read_bytes())
+    md5 = hashlib.md5(path.read_bytes()).hexdigest()
+    monkeypatch.setitem(weights.ORIGINALS, md5, "original weights (test)")
+    return path
+
+
+def test_an_original_is_hashed_once_and_again_when_it_is_written_to(known_original, monkeypatch):
+    hashed = []
+
+    def file_hash(path, algorithm):
+        hashed.append(path)
+        return hashlib.new(algorithm, path.read_bytes()).hexdigest()
+
+    monkeypatch.setattr(pooch, "file_hash", file_hash)
+    monkeypatch.setattr(weights, "JUST_NOW", -1)
+    for _ in range(3):
+        assert weights.read_named_vgg(known_original)[2] == "original weights (test)"
+    assert len(hashed) == 1
+
+    before, data = known_original.stat(), bytearray(known_original.read_bytes())
+    flip(data, 8 * (len(data) - 1))
+    while known_original.stat().st_ctime_ns == before.st_ctime_ns:  # the clock has steps
+        known_original.write_bytes(data)
+        os.utime(known_original, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert weights.read_named_vgg(known_original)[2] == weights.UNKNOWN
+
+
+def test_an_original_written_just_now_is_not_remembered(known_original):
+    assert weights.read_named_vgg(known_original)[2] == "original weights (test)"
+    assert not weights.VERIFIED.exists()
+
+
+def test_without_a_cache_folder_an_original_is_hashed_each_time(known_original, monkeypatch):
+    monkeypatch.setattr(weights, "JUST_NOW", -1)
+    weights.VERIFIED.write_text("a file in its place")
+    for _ in range(2):
+        assert weights.read_named_vgg(known_original)[2] == "original weights (test)"
 
 
 def test_the_largest_of_the_real_weights_is_far_below_the_bound():
