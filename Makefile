@@ -18,7 +18,7 @@ $(foreach name,$(GIVEN),$(eval override $(name) := $$(value $(name))))
 export $(GIVEN)
 
 .DEFAULT_GOAL := help
-.PHONY: help run paint lab lessons gallery exercises grade test test-numbers test-attacks test-browser published bench weights clean
+.PHONY: help run paint lab lessons gallery exercises grade test test-numbers test-attacks test-ctrl-c test-browser published bench weights clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ test-numbers: $(VENV)/installed-for-tests weights ## the tests that compute alon
 
 test-attacks: $(VENV)/installed-for-tests ## hand hostile submissions to the grader
 	@$(BIN)/python -m pytest tests/attack_test.py
+
+test-ctrl-c: $(VENV)/installed-for-tests ## stop the lab at every cell's end, and at other moments
+	@$(BIN)/python -m pytest tests/ctrl_c_test.py
 
 test-browser: $(VENV)/installed-for-tests ## open the lab in JupyterLab, in a headless Chromium
 	@$(BIN)/python -m pytest --numprocesses=0 tests/browser_test.py

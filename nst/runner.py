@@ -1,7 +1,7 @@
 """Run a notebook from the terminal, and keep the executed copy.
 
-The values given replace those of the notebook's cell with the tag `parameters`. What the terminal
-shows, and how Ctrl-C stops a run, stands in nst/terminal.py.
+The given values replace those of the notebook's cell with the tag `parameters`. nst/terminal.py has
+what the terminal shows, and how Ctrl-C stops a run.
 """
 
 import atexit
@@ -26,7 +26,7 @@ from nst.options import Parser, own_path, whole_number, yes_or_no
 from nst.pictures import SHORTEST_SIDE, fit_size
 from nst.terminal import TerminalClient, ctrl_c_to
 
-log = logging.getLogger(__name__)  # nbclient's: what it tells there is told in one sentence here
+log = logging.getLogger(__name__)  # nbclient's: what it would log is told in one sentence here
 log.addHandler(logging.NullHandler())
 log.propagate = False
 
@@ -36,17 +36,17 @@ def _tagged(notebook):
 
 
 def installed_values(notebook, output_dir):
-    """Return what a notebook must be told where nst is installed: it has no folder to itself."""
+    """Return the values that a notebook needs where nst is installed, outside its own folder."""
     if IN_CHECKOUT or not _tagged(notebook):
         return {}
     return {"VGG_MODEL": CONFIG.VGG_MODEL, "OUTPUT_DIR": str(output_dir)}
 
 
 def set_parameters(notebook, values):
-    """Insert a cell that sets `values` (name to value) behind the cell tagged `parameters`."""
+    """Insert a cell that sets `values` (name to value) after the cell tagged `parameters`."""
     tagged = _tagged(notebook)
     if not tagged and set(values) <= {"OUTPUT_DIR"}:
-        return  # a notebook of anyone's: only its executed copy goes there
+        return  # any other notebook: only its executed copy goes there
     if not tagged:
         raise ValueError(
             f"the notebook has no cell with the tag `parameters`, in which {', '.join(values)} "
@@ -87,8 +87,8 @@ def read_notebook(path):
 def run(path, output_dir, values):
     """Execute the notebook at `path` and write the executed copy into `output_dir`.
 
-    A course notebook of 2018 gets TensorFlow 1, and what it prints is printed here too. What a
-    failed run did is kept as <name>_unfinished.ipynb, beside the copy of an earlier one.
+    A course notebook of 2018 gets TensorFlow 1, and what it prints is printed here too. A run that
+    fails leaves <name>_unfinished.ipynb, and the good copy of an earlier run as it was.
 
     Raises CellExecutionError where a cell fails; RuntimeError where the kernel dies;
     KeyboardInterrupt once Ctrl-C has ended the run; OSError or ValueError.
@@ -125,11 +125,11 @@ def run(path, output_dir, values):
         if not (stopped and is_newer(output_dir / "generated_image.jpg", begun)):
             copy = _unfinished(copy)
         if client.code_cells_executed:
-            with suppress(OSError):  # the first failure is the one to tell
+            with suppress(OSError):  # the first failure is the one to report
                 _write(notebook, copy)
         raise KeyboardInterrupt if stopped else error from None
     finally:
-        # nbclient leaves it there where the kernel dies before its first answer
+        # nbclient leaves it registered where the kernel dies before its first answer
         atexit.unregister(client._cleanup_kernel)
     _write(notebook, copy)
     if client.interrupted:
@@ -137,7 +137,7 @@ def run(path, output_dir, values):
 
 
 def _unfinished(copy):
-    """Name the copy of a run that did not get to its end."""
+    """Name the copy of a run that did not reach its end."""
     return copy.with_stem(f"{copy.stem}_unfinished")
 
 
@@ -155,7 +155,7 @@ def is_newer(path, begun):
 
 
 def from_project(path):
-    """Name a path of the caller's as a notebook finds it, which works in the project's folder."""
+    """Turn a path of the caller's into one from the project's folder, where notebooks run."""
     if path is None or "://" in str(path):  # an address is refused where pictures are read
         return path
     path = Path(path).expanduser().absolute()
@@ -190,7 +190,7 @@ def _parser():
 
 
 def _check(args):
-    """Find before anything is started what can be found wrong with the pictures and their size."""
+    """Refuse pictures and sizes that cannot work, before anything is started."""
     for picture in filter(None, (args.content, args.style)):
         fit_size(picture)
     if args.size:
@@ -202,7 +202,7 @@ def _check(args):
 
 
 def command_to_go_on(args):
-    """Write the command that goes on with a run, as it was begun: by make or not."""
+    """Return the command that continues a run, by make if it was begun by make."""
     given = {name: str(value) for name, value in vars(args).items() if value is not None}
     given["resume"] = "1"
     if args.notebook == LAB:
@@ -241,8 +241,10 @@ def main(arguments=None):
     except RuntimeError:  # of nbclient: the kernel died, or never came
         again = "choose a smaller size"
         if is_newer(output_dir / "state.npz", begun):
-            again = f"go on from its last report by {command_to_go_on(args)}"
-        sys.exit(f"\nthe notebook's kernel died, perhaps as memory ran out: make room and {again}")
+            again = f"continue from its last report: {command_to_go_on(args)}"
+        sys.exit(
+            f"\nthe notebook's kernel died, perhaps because memory ran out: make room and {again}"
+        )
     _tell(args, output_dir, time.monotonic() - start, begun, stopped)
 
 

@@ -17,8 +17,8 @@ from nbclient.util import ensure_async
 
 from nst.notebook import PROGRESS_ID
 
-STOPPED = "Stopped after iteration"  # begins what a training run says once it has kept its picture
-LOST_REPLY = 2  # seconds that an interrupted kernel may be idle and still answer
+STOPPED = "Stopped after iteration"  # what a training run prints once its picture is saved
+LOST_REPLY = 2  # seconds in which an interrupted kernel that is idle may still answer
 
 
 class Stopped(Exception):
@@ -26,7 +26,7 @@ class Stopped(Exception):
 
 
 class TerminalClient(NotebookClient):
-    """Execute a notebook and tell the terminal how far it is.
+    """Execute a notebook and show on the terminal how far it has got.
 
     The first Ctrl-C is passed on to the cell under way, whose training run keeps its picture, and
     no further cell is begun. The second one ends the kernel.
@@ -34,10 +34,10 @@ class TerminalClient(NotebookClient):
 
     echo = False  # print what cells print
     line = ""  # the progress line that stands on the terminal
-    printed = 0.0  # when a log, which cannot overwrite a line, got its last one
+    printed = 0.0  # when a log, which cannot overwrite a line, got its last line
     interrupted = False  # by Ctrl-C
-    running = False  # the kernel is at a cell
-    loop = None  # once the kernel is being started
+    running = False  # the kernel is executing a cell
+    loop = None  # the event loop, from the kernel's start on
 
     def say(self, text):
         """Print a line for good."""
@@ -56,7 +56,7 @@ class TerminalClient(NotebookClient):
     # --- Ctrl-C ---
 
     def on_signal(self, *_):
-        """Take Ctrl-C, wherever the program is just then."""
+        """Handle Ctrl-C, wherever the program happens to be."""
         if self.loop and self.loop.is_running():
             self.loop.call_soon_threadsafe(self.interrupt)
         else:
@@ -71,7 +71,7 @@ class TerminalClient(NotebookClient):
         self.interrupted = True
 
     def _interrupt_kernel(self):
-        self.say("  stopping; Ctrl-C again ends it at once, without keeping anything more")
+        self.say("  stopping; Ctrl-C again ends the run at once, and saves nothing more")
         if os.name != "nt":  # on Windows, Ctrl-C reaches the kernel by itself
             self._soon(lambda: self.km.interrupt_kernel())
 
@@ -87,8 +87,8 @@ class TerminalClient(NotebookClient):
 
     async def async_start_new_kernel(self, **kwargs):
         self.loop = asyncio.get_running_loop()
-        # in the place of nbclient's own, which would end the kernel; NotImplementedError, a
-        # RuntimeError too, is Windows', where ctrl_c_to has done enough
+        # in place of nbclient's own handler, which would end the kernel; Windows raises
+        # NotImplementedError, a RuntimeError: there the handler of ctrl_c_to is enough
         with suppress(RuntimeError):
             self.loop.add_signal_handler(signal.SIGINT, self.interrupt)
         await super().async_start_new_kernel(**kwargs)
@@ -133,7 +133,7 @@ class TerminalClient(NotebookClient):
 
 @contextmanager
 def ctrl_c_to(client):
-    """Have `client` take Ctrl-C; in another thread than the main one none arrives."""
+    """Let `client` handle Ctrl-C, which reaches no other thread than the main one."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,7 +1,9 @@
 """What every test may use: graph mode, as in the lab, and a miniature VGG-19 on disk."""
 
 import importlib
+import os
 import sys
+import tempfile
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -65,3 +67,26 @@ def run_cell(shell, fake_weights, tmp_path, monkeypatch, capsys):
         return None
 
     return run
+
+
+def as_nobody(function, *args):
+    """Call a function without root's right to do everything."""
+    if os.name == "nt":
+        pytest.skip("rights of files work otherwise on Windows")
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.seteuid(65534)
+    try:
+        function(*args)
+    finally:
+        if is_root:
+            os.seteuid(0)
+
+
+@pytest.fixture
+def folder_for_all():
+    """A folder outside pytest's own, which others may not enter."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        yield Path(folder)
+        os.chmod(folder, 0o755)

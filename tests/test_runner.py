@@ -15,14 +15,13 @@ import pytest
 from nbclient.exceptions import CellExecutionError
 from PIL import Image
 
-from conftest import ROOT
+from conftest import ROOT, as_nobody
 from nst import runner
 from nst.__main__ import from_environment
 from nst.config import BYTES_PER_PIXEL
-from nst.terminal import TerminalClient
+from striking import STRIKE, StruckClient, kernels, no_run_hangs
 
 CELLS = 5
-STRIKE = "import os, signal; os.kill(os.getppid(), signal.SIGINT)"
 AT_THE_END = f"get_ipython().events.register('post_execute', lambda: exec({STRIKE!r}))"
 
 
@@ -38,63 +37,13 @@ def printed(path):
     return ["".join(output.get("text", "") for output in cell.outputs) for cell in cells]
 
 
-def kernels():
-    """The kernels that this process has started and not ended."""
-    children = psutil.Process().children(recursive=True)
-    return [child for child in children if "ipykernel" in str(child.cmdline())]
-
-
 @pytest.fixture(autouse=True)
-def _no_run_hangs():
-    """A run that does not stop would never end: after five minutes its kernel is ended."""
-    hung = []
-
-    def end(*_):
-        hung.append("the run went on")
-        for kernel in kernels():
-            kernel.kill()
-
-    if not hasattr(signal, "alarm"):
-        pytest.skip("needs POSIX signals")
-    before = signal.signal(signal.SIGALRM, end)
-    signal.alarm(300)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
-    assert not hung
+def _watched():
+    with no_run_hangs():
+        yield
 
 
 # --- Ctrl-C --------------------------------------------------------------------------------------
-
-
-class StruckClient(TerminalClient):
-    """Gets Ctrl-C at a moment: (cell, what happens there); cell -1 is the kernel's start."""
-
-    moment = None
-
-    def strike(self, *moment):
-        if moment == self.moment:
-            signal.raise_signal(signal.SIGINT)
-
-    async def async_start_new_kernel(self, **kwargs):
-        self.strike(-1, "before")
-        await super().async_start_new_kernel(**kwargs)
-        self.strike(-1, "started")
-
-    async def async_start_new_kernel_client(self):
-        client = await super().async_start_new_kernel_client()
-        self.strike(-1, "ready")
-        return client
-
-    async def async_execute_cell(self, cell, cell_index, **kwargs):
-        self.strike(cell_index, "before")
-        done = await super().async_execute_cell(cell, cell_index, **kwargs)
-        self.strike(cell_index, "after")
-        return done
-
-    def process_message(self, msg, cell, cell_index):
-        self.strike(cell_index, msg["content"].get("execution_state", msg["msg_type"]))
-        return super().process_message(msg, cell, cell_index)
 
 
 def seeded_moments():
@@ -146,7 +95,7 @@ def test_a_second_ctrl_c_ends_a_cell_that_heeds_none(tmp_path, capfd):
     assert kernels() == []
     said = capfd.readouterr()
     assert said.out.strip() == (
-        "stopping; Ctrl-C again ends it at once, without keeping anything more"
+        "stopping; Ctrl-C again ends the run at once, and saves nothing more"
     )
     assert said.err == ""
 
@@ -293,6 +242,19 @@ def test_an_output_folder_that_is_a_file_is_refused_at_once(tmp_path):
     )
 
 
+def test_a_read_only_output_folder_is_refused_at_once(folder_for_all):
+    path = write_notebook(folder_for_all / "some.ipynb", "print(1)")
+    (folder_for_all / "made").mkdir(mode=0o555)
+
+    def check():
+        assert refused(path, "--output", folder_for_all / "made") == (
+            f"{folder_for_all / 'made' / 'some.ipynb'} cannot be written (Permission denied): "
+            "make room on the disk, or choose another output folder"
+        )
+
+    as_nobody(check)
+
+
 def test_a_copy_never_replaces_the_notebook_itself(tmp_path):
     path = write_notebook(tmp_path / "some.ipynb", "print(1)")
     before = path.read_bytes()
@@ -307,13 +269,14 @@ def test_a_kernel_that_is_killed_gets_one_sentence(tmp_path, capfd, monkeypatch)
     kill = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
     path = write_notebook(tmp_path / "some.ipynb", kill)
     assert refused(path, "--output", tmp_path / "made") == (
-        "the notebook's kernel died, perhaps as memory ran out: make room and choose a smaller size"
+        "the notebook's kernel died, perhaps because memory ran out: "
+        "make room and choose a smaller size"
     )
     state = f"open({str(tmp_path / 'made' / 'state.npz')!r}, 'w').close()\n"
     write_notebook(path, state + kill)
     said = refused(path, "--output", tmp_path / "made")
     assert "\n" not in said
-    assert "make room and go on from its last report by " in said
+    assert "make room and continue from its last report: " in said
     assert said.endswith(f"run --output={tmp_path / 'made'} --resume=1 {path}")
     assert capfd.readouterr() == ("", "")
 
@@ -338,7 +301,7 @@ def test_a_kernel_that_is_killed_gets_one_sentence(tmp_path, capfd, monkeypatch)
         ("--content -x.jpg", "argument --content: expected one argument: nst run --help"),
         ("--content=-x.jpg", "-x.jpg is not there: check the name of the picture"),
         ("--content=~/nowhere.jpg", "nowhere.jpg is not there: check the name of the picture"),
-        ("--style=http://a.org/b.jpg", "http://a.org/b.jpg is an address: download the picture"),
+        ("--style=http://a.org/b.jpg", "http://a.org/b.jpg is a web address: download the picture"),
         ("--style=images", "images is a folder, not a picture: name a picture in it"),
         ("nowhere.ipynb", "nowhere.ipynb cannot be read (No such file or directory): check the no"),
         ("images", "images cannot be read (Is a directory): check the notebook's name"),
