@@ -18,7 +18,7 @@ COMMANDS = {  # name: (module that has its main, what it does)
 
 
 def main():
-    """Hand the arguments on to the command that is named first."""
+    """Hand the arguments on to the command, which is the first of them."""
     signal.signal(signal.SIGINT, _leave)
     _check_folder()
     name, arguments = (sys.argv[1] if sys.argv[1:] else "--help"), sys.argv[2:]
@@ -40,7 +40,7 @@ def main():
 
 
 def _leave(*_):
-    """End at once: while libraries are imported, KeyboardInterrupt prints where in them it was."""
+    """End at once: while libraries are imported, KeyboardInterrupt would print a traceback."""
     os.write(2, b"\nStopped\n")
     os._exit(128 + signal.SIGINT)
 
@@ -53,10 +53,10 @@ def _check_folder():
 
 
 def from_environment(arguments, environment=os.environ):
-    """Put options in the place of --environment=CONTENT,SIZE: --content=…, --size=….
+    """Replace --environment=CONTENT,SIZE by --content=… and --size=….
 
-    So values reach Python from make without a shell that would look into them. A variable that is
-    not set, or empty, gives no option; one with a colon, NOTEBOOK:, an argument without a name.
+    In this way values get from make to Python without passing through a shell. A variable that is
+    not set, or is empty, gives no option; NOTEBOOK: with a colon gives an argument without a name.
     """
     options, unnamed = [], []
     for argument in arguments:

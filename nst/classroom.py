@@ -15,8 +15,8 @@ from nst.exercises import EXERCISES
 SETTINGS = (
     f"--ServerApp.root_dir={PROJECT}",
     "--allow-root",  # in a container everybody is root; for others it changes nothing
-    # nobody on the network is asked: for news, a newer JupyterLab or its extensions. And no
-    # student is asked whether to, which is a setting of the page, in labconfig/.
+    # JupyterLab asks the network neither for news nor for a newer version nor for extensions;
+    # labconfig/ keeps it from asking the student whether it may
     "--LabApp.news_url=None",
     "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     "--LabApp.extension_manager=readonly",

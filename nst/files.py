@@ -10,7 +10,7 @@ from filelock import FileLock, Timeout
 
 @contextmanager
 def whole_file(path):
-    """Give a temporary path beside `path`; it takes the name only once it is written whole."""
+    """Yield a temporary path beside `path`; it takes that name only once it is written whole."""
     with temporary_beside(path) as temporary:
         yield temporary
         os.replace(temporary, path)
@@ -18,7 +18,7 @@ def whole_file(path):
 
 @contextmanager
 def temporary_beside(path):
-    """Give a path in a temporary folder beside `path`; an OSError says what to do."""
+    """Yield a path in a temporary folder beside `path`; an OSError says what to do."""
     path = Path(path)
     make_folder(path.parent)
     try:
@@ -47,7 +47,7 @@ def make_folder(path):
 
 @contextmanager
 def claimed(folder):
-    """Have a folder for this process alone while the block runs; the folder is made where missing.
+    """Claim a folder, made if missing, for this process alone while the block runs.
 
     The lock ends with its process, however that ends, so a dead run blocks nobody.
 

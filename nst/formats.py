@@ -38,8 +38,8 @@ def open_picture(path):
     except Exception as error:  # Pillow raises a dozen kinds for a damaged file
         if getattr(error, "strerror", None):
             raise OSError(
-                f"{path} cannot be opened ({error.strerror}): check its name and your right to "
-                f"read it"
+                f"{path} cannot be opened ({error.strerror}): check its name, and that you may "
+                "read it"
             ) from None
         if picture:
             raise ValueError(
@@ -57,7 +57,7 @@ def open_picture(path):
 def _file(path):
     """Return `path` with its ~ resolved; refuse what is not a file before it is opened."""
     if "://" in str(path):
-        raise ValueError(f"{path} is an address: download the picture, and name its file")
+        raise ValueError(f"{path} is a web address: download the picture and name its file")
     path = os.path.expanduser(path)
     if os.path.isdir(path):
         raise IsADirectoryError(f"{path} is a folder, not a picture: name a picture in it")
@@ -77,7 +77,7 @@ def _open_any_size(path):
 
 
 def _prepare_for_heif(path):
-    """Teach Pillow what telephones make, HEIC, where the library for it is installed."""
+    """Teach Pillow HEIC, the format of telephones, where the library for it is installed."""
     try:
         with open(path, "rb") as file:
             start = file.read(40)
@@ -110,8 +110,8 @@ def _advice(path):
 def turn_upright(picture):
     """Turn and mirror a picture as its EXIF orientation asks."""
     picture.load()
-    picture.getexif()  # which Pillow keeps,
-    picture.info.pop("exif", None)  # so that it need not write it back: it fails for odd EXIF
+    picture.getexif()  # Pillow keeps what it has read: without the bytes themselves it need not
+    picture.info.pop("exif", None)  # write them anew, at which it fails where the EXIF is odd
     return ImageOps.exif_transpose(picture)
 
 

@@ -31,8 +31,8 @@ def load_image(path, height=CONFIG.IMAGE_HEIGHT, width=CONFIG.IMAGE_WIDTH):
 
     Any kind that Pillow reads, and HEIC where pillow-heif is installed: an animation gives its
     first frame, transparency becomes white, 16 bits per channel become 8, and colours that an
-    embedded profile explains become sRGB. A 32-bit grey picture states no white, so its values are
-    stretched from black to white.
+    embedded profile explains become sRGB. A 32-bit grey picture does not say what white is, so its
+    values are stretched from black to white.
 
     Arguments:
     path -- of the picture
@@ -77,7 +77,7 @@ def fit_size(path, longest=CONFIG.IMAGE_WIDTH):
 
     Raises OSError or ValueError.
     """
-    _check_pixels("longest", longest, least=SHORTEST_SIDE)
+    _check_pixels("longest side", longest, least=SHORTEST_SIDE)
     with open_picture(path) as picture:
         if picture.format in ("PNG", "TIFF"):  # the header alone does not tell which way is up
             picture.load()
@@ -101,7 +101,7 @@ def _check_memory(height, width):
     if need > free:
         raise MemoryError(
             f"a picture of {width}×{height} pixels takes {need / 1e9:,.0f} GB of memory, "
-            f"{free / 1e9:.0f} GB are free: choose a smaller size"
+            f"only {free / 1e9:.0f} GB are free: choose a smaller size"
         )
 
 
@@ -194,7 +194,7 @@ def check_picture_path(path):
     if extension.lower() not in PICTURE_EXTENSIONS:
         raise ValueError(
             f"{path} has {f'the unknown extension {extension}' if extension else 'no extension'}: "
-            f"let the picture's name end in one of {' '.join(PICTURE_EXTENSIONS)}"
+            f"end the picture's name in one of {' '.join(PICTURE_EXTENSIONS)}"
         )
     if os.path.isdir(path):
         raise IsADirectoryError(f"{path} is a folder, not a picture: choose another name")

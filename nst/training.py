@@ -36,14 +36,14 @@ def close_session():
 
 
 def estimate(sess, train_step, num_iterations):
-    """Say what a run will take, from one measured step; the image and Adam's memory are reset."""
+    """Say what a run will take, from one measured step; then reset the image and Adam's memory."""
     if train_step is None or train_step.graph is not sess.graph:
         raise ValueError(
             "train_step is None or of an earlier graph: run the cells from the content cost to the "
             "optimiser first"
         )
     _the_image(sess)
-    gc.collect()  # an earlier graph that no name holds any more, and its network: 0.1 GB
+    gc.collect()  # frees an earlier graph that no name refers to, and its network: 0.1 GB
     with sess.graph.as_default():  # a check cell that was run again has left another
         start = tf.global_variables_initializer()
     sess.run(start)
@@ -139,7 +139,7 @@ class Run:
                 "again"
             )
         if self.num_iterations < 1:
-            raise ValueError(f"a run of {self.num_iterations} iterations: ask for 1 or more")
+            raise ValueError(f"num_iterations is {self.num_iterations}: ask for 1 or more")
         with ExitStack() as stack:
             stack.enter_context(claimed(self.output_dir))
             check_picture_path(self.output_dir / "0.png")  # before hours of work, not after
@@ -162,8 +162,8 @@ class Run:
                 self._save_state(self._iteration)
                 save_image(self.output_dir / "generated_image.jpg", self.image)
                 print(
-                    f"Stopped after iteration {self._iteration}, the picture is kept: "
-                    "to go on from here set RESUME = True"
+                    f"Stopped after iteration {self._iteration}, the picture is saved: "
+                    "set RESUME = True to go on from here"
                 )
                 return True
             if kind is None and self._iteration >= 0:
@@ -273,7 +273,7 @@ class Run:
             np.savez(file, iteration=iteration, history=history, costs=costs, **values)
 
     def _know_again(self):
-        """Return the image's three costs, and what 1 of content, 1 of style adds to the total.
+        """Return the image's three costs, and the total's weights of content and of style.
 
         They agree only where pictures, layers and weights do; the total alone would hide alpha.
         """

@@ -309,7 +309,7 @@ def ramp(height, width):
         ({"strength": math.nan}, "the strength is nan: give a number from 0 to 1"),
         ({"strokes": 0}, "the size of the strokes is 0: give a number from 0.25 to 4"),
         ({"colours": "grey"}, "the colours are 'grey': choose 'style' or 'content'"),
-        ({"size": 15}, "the longest is 15: give a whole number of pixels from 16 up"),
+        ({"size": 15}, "the longest side is 15: give a whole number of pixels, 16 or more"),
         ({"precision": "half"}, "the precision is 'half': choose 'float32', 'bfloat16' or 'auto'"),
     ],
 )

@@ -102,7 +102,7 @@ def test_an_interrupted_run_keeps_its_picture_and_goes_on_to_the_same_end(
     capsys.readouterr()
 
     stopped = train(25, interrupt_at=step)
-    assert f"Stopped after iteration {step}, the picture is kept: " in capsys.readouterr().out
+    assert f"Stopped after iteration {step}, the picture is saved: " in capsys.readouterr().out
     np.testing.assert_allclose(stopped, until_step, rtol=1e-4, atol=1e-3)
     with Image.open(tmp_path / "output" / "generated_image.jpg") as picture:
         assert picture.size == (WIDTH, HEIGHT)
@@ -229,7 +229,7 @@ def test_a_state_before_the_first_iteration_gets_one_sentence(tiny, tmp_path):
 
 @pytest.mark.parametrize("iterations", [0, -5])
 def test_a_run_without_iterations_gets_one_sentence(tiny, tmp_path, iterations):
-    message = rf"^a run of {iterations} iterations: ask for 1 or more$"
+    message = rf"^num_iterations is {iterations}: ask for 1 or more$"
     with pytest.raises(ValueError, match=message), Run(*tiny, iterations, tmp_path):
         pass
 
@@ -372,7 +372,7 @@ def test_ctrl_c_on_the_terminal_ends_make_run_with_a_picture(fake_weights, tmp_p
     )
     assert said.index("GB of memory") < said.index("  iteration ")  # before training
     assert "Stopped after " in said
-    hint = r"\n  Stopped after iteration \d+, .*: to go on from here set RESUME = True\n"
+    hint = r"\n  Stopped after iteration \d+, .*: set RESUME = True to go on from here\n"
     assert re.search(hint, said)
     assert f" run --size=48 --iterations=100000 --weights={fake_weights} --output=" in said
     assert said.endswith(" --resume=1\n")
