@@ -23,6 +23,9 @@ def main():
     _check_folder()
     name, arguments = (sys.argv[1] if sys.argv[1:] else "--help"), sys.argv[2:]
     if name in COMMANDS:
+        # jsonschema, which reads notebooks, takes 1.5 s to compile this grammar of web addresses;
+        # where it cannot be imported, addresses are not checked, and notebooks have none
+        sys.modules.setdefault("rfc3987_syntax", None)
         command = importlib.import_module(COMMANDS[name][0]).main
         signal.signal(signal.SIGINT, signal.default_int_handler)
         try:

@@ -1,6 +1,7 @@
 """The exercise edition with its blanks filled in: the lab's answers, or others."""
 
 import ast
+from functools import cache
 
 import nbformat
 
@@ -9,6 +10,7 @@ from nst.config import LAB
 from nst.exercises import EXERCISES
 
 
+@cache
 def code_of(notebook):
     """Return a notebook's code cells, id to source."""
     return {c.id: c.source for c in nbformat.read(notebook, 4).cells if c.cell_type == "code"}

@@ -1,5 +1,6 @@
 """Notebooks run from a terminal: Ctrl-C at any moment, what is kept, and what goes wrong."""
 
+import json
 import os
 import random
 import shlex
@@ -373,11 +374,11 @@ def test_a_name_may_begin_at_home(tmp_path, monkeypatch):
 # --- through make --------------------------------------------------------------------------------
 
 
-def make(folder, *arguments):
+def make(folder, *arguments, nst="-m nst"):
     """Run a target of the Makefile in a folder; what it would install is there already."""
     if not shutil.which("make"):
         pytest.skip("needs make")
-    ready = ["-o", ".venv/installed", f"NST={shlex.quote(sys.executable)} -m nst"]
+    ready = ["-o", ".venv/installed", f"NST={shlex.quote(sys.executable)} {nst}"]
     ready += [] if "weights" in arguments else ["-o", "weights"]
     environment = {name: value for name, value in os.environ.items() if name != "MAKEFLAGS"}
     return subprocess.run(
@@ -388,6 +389,20 @@ def make(folder, *arguments):
         env=environment | {"PYTHONPATH": str(ROOT)},
         check=False,
     )
+
+
+ARRIVED = """
+import json, sys
+from nst.__main__ import from_environment
+print(json.dumps(from_environment(sys.argv[2:])))
+"""
+TAKEN = {  # target: what it takes as options, and without a name
+    "run": ("CONTENT STYLE SIZE ITERATIONS PRECISION OUTPUT RESUME", "NOTEBOOK"),
+    "paint": ("SIZE STRENGTH COLOURS STROKES PRECISION OUTPUT", "CONTENT STYLE"),
+    "gallery": ("PAIRS SCHEDULER SIZE METHOD ITERATIONS PRECISION", ""),
+    "grade": ("REPORT JOBS", "NOTEBOOK"),
+    "weights": ("SOURCE", ""),
+}
 
 
 HOSTILE = [
@@ -412,13 +427,20 @@ HONEST += ["naïve & co (1).jpg"]
 def test_make_hands_a_hostile_name_on_and_runs_nothing(tmp_path, name):
     said = make(tmp_path, "run", f"CONTENT={name}").stderr
     assert f"{tmp_path / name} is not there: check the " in said
-    said = make(tmp_path, "run", f"NOTEBOOK={name}").stderr
-    assert f"{name} cannot be read (No such file or directory): check the notebook's name" in said
-    said = make(tmp_path, "run", f"SIZE={name}", f"STYLE={name}", f"OUTPUT={name}").stderr
-    assert f"argument --size: {name} is not a whole number of 16 or more" in said
-    said = make(tmp_path, "gallery", f"PAIRS={name}", f"SCHEDULER={name}").stderr
-    assert f"{name} cannot be read (No such file or directory): name a CSV file of pairs" in said
-    assert make(tmp_path, "weights", f"SOURCE={name}").returncode == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", HOSTILE + HONEST)
+def test_make_hands_every_value_on_letter_by_letter(tmp_path, tmp_path_factory, name):
+    script = tmp_path_factory.mktemp("script") / "arrived.py"
+    script.write_text(ARRIVED)
+    for target, (named, unnamed) in TAKEN.items():
+        given = [f"{variable}={name}" for variable in f"{named} {unnamed}".split()]
+        done = make(tmp_path, target, *given, nst=shlex.quote(str(script)))
+        options = [option for option in json.loads(done.stdout) if option != "--precision=auto"]
+        wanted = [f"--{variable.lower()}={name}" for variable in named.split()]
+        wanted += ["--", *([name] * len(unnamed.split()))] if unnamed else []
+        assert options == wanted
     assert list(tmp_path.iterdir()) == []
 
 

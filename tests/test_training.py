@@ -300,28 +300,32 @@ def test_an_old_lock_file_locks_nothing(tmp_path):
 
 
 AT_ONCE = """
-import sys
+import os, sys
 from nst.files import claimed
-sys.stdin.readline()
+print("ready", flush=True)
+os.read(int(sys.argv[2]), 1)
 try:
     with claimed(sys.argv[1]):
         print("claimed", flush=True)
-        sys.stdin.readline()
+        sys.stdin.read()
 except RuntimeError as error:
     print(error, flush=True)
 """
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs a pipe that processes share")
 def test_of_60_starts_at_once_one_gets_the_folder(tmp_path):
-    command = [sys.executable, "-c", AT_ONCE, str(tmp_path / "output")]
+    wait, start = os.pipe()
+    command = [sys.executable, "-c", AT_ONCE, str(tmp_path / "output"), str(wait)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    started = [subprocess.Popen(command, cwd=ROOT, **pipes) for _ in range(60)]
+    started = [subprocess.Popen(command, cwd=ROOT, pass_fds=[wait], **pipes) for _ in range(60)]
     try:
-        for process in started:
-            process.stdin.write("\n")
-            process.stdin.flush()
+        assert {process.stdout.readline() for process in started} == {"ready\n"}
+        os.write(start, bytes(60))
         said = [process.stdout.readline().strip() for process in started]
     finally:
+        os.close(start)
+        os.close(wait)
         for process in started:
             process.communicate()  # which closes its input
     assert said.count("claimed") == 1
