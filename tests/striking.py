@@ -18,6 +18,7 @@ class StruckClient(TerminalClient):
 
     def strike(self, *moment):
         if moment == self.moment:
+            self.moment = None  # once
             signal.raise_signal(signal.SIGINT)
 
     async def async_start_new_kernel(self, **kwargs):
