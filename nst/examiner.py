@@ -4,11 +4,7 @@ This process runs no line of a submission.
 """
 
 import inspect
-import os
-import tempfile
-import threading
 from contextlib import suppress
-from pathlib import Path
 
 import numpy as np
 
@@ -17,69 +13,21 @@ from nst.examining import PATIENCE, TRAINING
 from nst.hints import DIES, NEVER_RETURNS
 from nst.judging import HELPERS, Outcome, check_facts, draw, judge, with_right_helper
 from nst.rehearsal import Rehearsals
-from nst.sandbox import Lost, Sandbox, stage
+from nst.sandbox import Closed, Lost
 from nst.submissions import read_cells
-from nst.tf1 import import_tensorflow
 
 ALL = [*FUNCTIONS, TRAINING]
 TRAINING_SHARE, START_SHARE = 4, 2  # of the limit of a function
 GRACE = 3  # seconds beyond its limits after which a process is ended
 
 
-class Closed(Exception):
-    """The grading is being ended."""
-
-
 class Examiner:
     """What grades submissions, several at once if asked by several threads."""
 
-    def __init__(self, limit, jobs, count):
-        """Be ready for `count` submissions, with `limit` seconds of processor time a function."""
-        self.limit, self._jobs, self._count = limit, jobs, count
-        self._files, self._lock, self._closed = None, threading.Lock(), False
-        self._spare, self._live, self._folder = [], [], None
-
-    def start(self):
-        """Begin; `close` must follow, whatever happens. Raises OSError where nothing can be."""
-        self._files = stage()
-        with suppress(OSError):
-            self._fill()  # the first ones warm up while TensorFlow is made ready here
-        import_tensorflow().logging.set_verbosity("ERROR")
-        self._folder = tempfile.TemporaryDirectory(prefix="nst-grade-")
-        weights = Path(self._folder.name, "weights.mat")
-        weights.write_bytes(self._files["weights.mat"])
-        self._rehearsals = Rehearsals(weights)
-
-    def _fill(self):
-        while len(self._spare) < min(self._jobs, self._count):
-            sandbox = Sandbox(self._files)
-            self._spare.append(sandbox)
-            self._live.append(sandbox)
-
-    def sandbox(self, first):
-        """Give a warm sandbox, and have the next one warm up; `first` of its submission or not."""
-        with self._lock:
-            if self._closed:
-                raise Closed
-            if not self._spare:
-                self._count += 1
-                self._fill()
-                self._count -= 1
-            sandbox = self._spare.pop(0)
-            self._count -= first
-            with suppress(OSError):  # a full disk, say, is told when one is needed
-                self._fill()
-        sandbox.warm()
-        return sandbox
-
-    def close(self):
-        """End all processes, and remove what they left."""
-        with self._lock:
-            self._closed = True
-        for sandbox in self._live:
-            sandbox.stop()
-        if self._folder:
-            self._folder.cleanup()
+    def __init__(self, rooms, limit):
+        """Have `rooms` to examine in, and `limit` seconds of processor time for a function."""
+        self.rooms, self.limit = rooms, limit
+        self.rehearsals = Rehearsals(rooms.files["weights.mat"])
 
     def grade(self, path, folder=None):
         """Grade one file; whatever it does becomes its rows.
@@ -92,7 +40,7 @@ class Examiner:
         list of dicts: function, published (of the training: our costs), got, verdict ("pass" or
         "fail"), diagnosis; a value is None where there is none
 
-        Raises Closed where `close` ended it.
+        Raises Closed where the rooms were closed meanwhile.
         """
         examination = None
         try:
@@ -111,13 +59,9 @@ class Examiner:
         finally:
             if examination:
                 examination.stop()
-        if self._closed:
+        if self.rooms.closed:
             raise Closed
         return [_row(name, *outcomes[name]) for name in ALL]
-
-    def rehearse(self, fields, arrays):
-        """Judge what came of a training."""
-        return self._rehearsals.judge(fields, arrays)
 
 
 class Examination:
@@ -178,7 +122,7 @@ class Examination:
             said = f"it takes more time or memory than a right one. First put {failed[0]} right."
             return Outcome(None, said), None
         try:
-            return self._examiner.rehearse(fields, arrays)
+            return self._examiner.rehearsals.judge(fields, arrays)
         except Exception as error:
             return _broken(error), None
 
@@ -201,7 +145,7 @@ class Examination:
             raise Lost(self._broken)
         if self._sandbox and not self._sandbox.gone:
             return
-        self._sandbox = self._examiner.sandbox(self._first)
+        self._sandbox = self._examiner.rooms.take(self._first)
         self._first = False
         limit = START_SHARE * self._examiner.limit
         hanging = [name for name in self._hanging if name in FUNCTIONS]
@@ -242,9 +186,3 @@ def plain(value):
             return None
         return array.tolist() if np.isfinite(array).all() else str(array)
     return None
-
-
-def default_jobs():
-    """One submission at a time for every two processors, as the next one warms up meanwhile."""
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, (count or 1) // 2)

@@ -6,8 +6,12 @@ inputs that nobody can know beforehand. Its own training runs for one step, on a
 
 import argparse
 import json
+import os
+import queue
+import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from nst.reports import (
@@ -21,11 +25,15 @@ from nst.reports import (
     short_name,
     write_report,
 )
+from nst.sandbox import Rooms, bubblewrap
 from nst.submissions import find_notebooks
 
 
 def grade_all(submissions, limit, jobs, show):
     """Grade submissions, several at once.
+
+    Ctrl-C raises no KeyboardInterrupt here, which would strike anywhere, within a lock or a
+    finally; it is an event like the end of a submission, and the one loop waits for both.
 
     Arguments:
     submissions -- list of (path, folder that its links must not leave)
@@ -36,26 +44,61 @@ def grade_all(submissions, limit, jobs, show):
     Returns:
     list of dicts: notebook, rows; shorter than `submissions` where Ctrl-C ended it
     """
-    from nst.examiner import Closed, Examiner, default_jobs  # imports TensorFlow
-
-    results, jobs = [], jobs or default_jobs()
-    examiner = Examiner(limit, jobs, len(submissions))
-    with ThreadPoolExecutor(jobs) as threads:
+    jobs, results, events = jobs or _default_jobs(), [], queue.SimpleQueue()
+    with _ctrl_c_to(events), ThreadPoolExecutor(jobs) as threads:
         try:
-            examiner.start()
-            futures = [threads.submit(examiner.grade, *submission) for submission in submissions]
-            for (path, _), future in zip(submissions, futures, strict=True):
-                results.append({"notebook": str(path), "rows": future.result()})
-                show(results[-1])
-        except (KeyboardInterrupt, Closed):
-            pass  # what is graded so far is shown
+            rooms = Rooms(jobs, len(submissions))
         except OSError as error:
             said = error.strerror or error
             sys.exit(f"nothing can be graded here ({said}): make room on the disk, and try again")
-        finally:
-            threads.shutdown(wait=False, cancel_futures=True)
-            examiner.close()
+        with rooms:
+            from nst.examiner import Examiner  # TensorFlow, while the first rooms warm up
+
+            examiner = Examiner(rooms, limit)
+            futures = [threads.submit(examiner.grade, *submission) for submission in submissions]
+            for future in futures:
+                future.add_done_callback(events.put)
+            for number in _graded(futures, events):
+                path, _ = submissions[number]
+                results.append({"notebook": str(path), "rows": futures[number].result()})
+                show(results[-1])
+            for future in futures:
+                future.cancel()
     return results
+
+
+@contextmanager
+def _ctrl_c_to(events):
+    """Make Ctrl-C an event, None, that interrupts nothing."""
+    before = signal.signal(signal.SIGINT, lambda *_: events.put(None))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _graded(futures, events):
+    """Yield the numbers of what is graded, in their order; at Ctrl-C the rest of what is."""
+    count = 0
+    while count < len(futures):
+        if _next(events) is None:
+            yield from (n for n in range(count, len(futures)) if futures[n].done())
+            return
+        while count < len(futures) and futures[count].done():
+            yield count
+            count += 1
+
+
+def _next(events):
+    while True:
+        with suppress(queue.Empty):
+            return events.get(timeout=1)  # on Windows, Ctrl-C would not end a longer wait
+
+
+def _default_jobs():
+    """One submission at a time for every two processors, as the next one warms up meanwhile."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, (count or 1) // 2)
 
 
 def main(arguments=None):
@@ -75,10 +118,7 @@ def main(arguments=None):
             verdicts = [row["verdict"] for row in result["rows"]]
             print_line(short_name(result["notebook"], width), verdicts, width, out)
 
-    try:
-        results = grade_all(submissions, args.limit, args.jobs, show)
-    except KeyboardInterrupt:  # while TensorFlow was being imported
-        results = []
+    results = grade_all(submissions, args.limit, args.jobs, show)
     if args.json:
         print(json.dumps(results, indent=1))
     elif results and not table:
@@ -101,8 +141,6 @@ def _submissions(args):
     except (FileNotFoundError, FileExistsError) as error:
         sys.stderr.write(f"{printable(error)}\n")
         sys.exit(2)
-    from nst.sandbox import bubblewrap
-
     if not bubblewrap():
         sys.stderr.write(f"{NO_BUBBLEWRAP}\n")
     return submissions

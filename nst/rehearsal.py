@@ -5,7 +5,9 @@ This runs in the grader, on the miniature network that the submission had, from 
 
 import contextlib
 import io
+import tempfile
 import threading
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -39,8 +41,8 @@ class Rehearsals:
     """The network, built once for each size and list of layers."""
 
     def __init__(self, weights):
-        """`weights` is the path of the network's weight file."""
-        self._weights, self._built, self._lock = str(weights), {}, threading.Lock()
+        """`weights` is what stands in the network's weight file, as bytes."""
+        self._weights, self._built, self._lock = weights, {}, threading.Lock()
 
     def judge(self, fields, arrays):
         """Judge the answer of nst.examining.train: (Outcome, right costs or None)."""
@@ -119,8 +121,14 @@ class Stage:
         self._graph = tf.Graph()
         with self._graph.as_default():
             self._session = new_session()
-            with self._session.as_default(), contextlib.redirect_stdout(io.StringIO()):
-                self._model = model = load_vgg_model(weights, *size)
+            with (
+                tempfile.TemporaryDirectory(prefix="nst-grade-") as folder,
+                self._session.as_default(),
+                contextlib.redirect_stdout(io.StringIO()),
+            ):
+                path = Path(folder, "weights.mat")
+                path.write_bytes(weights)
+                self._model = model = load_vgg_model(str(path), *size)
             self._features = {name: model[name] for name in ("conv4_2", *layers)}
             self._targets = {
                 name: tf.placeholder(tf.float32, tensor.shape, f"target_{i}")

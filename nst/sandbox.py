@@ -32,24 +32,18 @@ PACKAGE = Path(__file__).resolve().parent
 HIDDEN = PACKAGE.parent if IN_CHECKOUT else PACKAGE  # where solutions and tests lie
 WARM_LIMIT = 300  # seconds; it is an import of TensorFlow
 SCRATCH = 2**28  # bytes that a submission may write in all
-SYSTEM = [
-    "/usr",
-    "/bin",
-    "/sbin",
-    "/lib",
-    "/lib32",
-    "/lib64",
-    "/etc/ld.so.cache",
-    "/etc/ld.so.conf",
-    "/etc/ld.so.conf.d",
-    "/etc/alternatives",
-    "/etc/fonts",
-    "/etc/localtime",
-]
+SYSTEM = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/alternatives", "/etc/fonts"]
+SYSTEM += ["/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/localtime"]
+EXAMINING = [sys.executable, "-B", "-m", "nst.examining"]
+GARBLED = "it writes to the grader by itself. Leave file descriptors alone."
 
 
 class Lost(Exception):
     """The process is gone: why, in a sentence for the student."""
+
+
+class Closed(Exception):
+    """The grading is being ended."""
 
 
 class Sandbox:
@@ -57,9 +51,10 @@ class Sandbox:
 
     def __init__(self, files):
         """Start the process. `files` is what it may read: {path: bytes}, from `stage`."""
-        self._token = secrets.token_hex(8)
+        self._token, self._turn = secrets.token_hex(8), 0
+        self._requests, self._answers = queue.SimpleQueue(), queue.SimpleQueue()
+        self.gone, self._ending = False, threading.Lock()
         self._home = Path(tempfile.mkdtemp(prefix="nst-grade-"))
-        self._inbox, self._turn, self.gone = queue.Queue(), 0, False
         try:
             for name, data in files.items():
                 path = self._home / "stage" / name
@@ -71,16 +66,15 @@ class Sandbox:
         except BaseException:
             remove(self._home)
             raise
-        threading.Thread(target=self._listen, daemon=True).start()
+        threading.Thread(target=self._talk, daemon=True).start()
 
     def _start(self):
         stage, work = self._home / "stage", self._home / "work"
-        command = [sys.executable, "-B", "-m", "nst.examining"]
         if bubblewrap():
-            command = [*_walls(stage), *command]
+            command = [*_walls(stage), *EXAMINING]
             stage, work = Path("/stage"), Path("/tmp/work")
         else:
-            command.append("--kept")
+            command = [*EXAMINING, "--kept"]
         environment = {
             "PATH": "/usr/bin:/bin",
             "HOME": str(work),
@@ -102,17 +96,25 @@ class Sandbox:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,
+            start_new_session=True,  # so that Ctrl-C reaches the grader alone
         )
 
-    def _listen(self):
-        """Put what comes into the inbox, until the first thing that is no answer."""
+    def _talk(self):
+        """Take an answer, hand over the next request, and so on until something is amiss.
+
+        This is a thread, so that neither a pipe that nobody reads nor one that nobody writes to
+        holds the grader up.
+        """
+        streams = self._process.stdout, self._process.stdin
         try:
-            while self._inbox.qsize() < 3:
-                self._inbox.put(frames.read(self._process.stdout, header_limit=2**20))
-            raise frames.Garbled("it floods the grader")
+            while True:
+                self._answers.put(frames.read(streams[0], header_limit=2**20))
+                frames.write(streams[1], *self._requests.get())
         except (EOFError, OSError, ValueError) as error:
-            self._inbox.put(error)
+            self._answers.put(error)
+        for stream in streams:
+            with suppress(OSError):
+                stream.close()
 
     def warm(self):
         """Wait until the process is ready for a submission; raise OSError where it never is."""
@@ -130,60 +132,103 @@ class Sandbox:
         Raises Lost where none comes within `limit` seconds, or where it is no answer.
         """
         self._turn += 1
-        with suppress(OSError):  # the answer is an end then
-            frames.write(self._process.stdin, fields | {"turn": self._turn}, arrays)
+        self._requests.put((fields | {"turn": self._turn}, arrays))
         answer, arrays = self._answer(limit)
         if answer.pop("turn", None) != self._turn:
             self.stop()
-            raise Lost("it writes to the grader by itself. Leave file descriptors alone.")
+            raise Lost(GARBLED)
         return answer, arrays
 
     def _answer(self, limit):
         try:
-            answer = self._inbox.get(timeout=limit)
+            answer = self._answers.get(timeout=limit)
         except queue.Empty:
             self.stop()
             raise Lost(NEVER_RETURNS) from None
         if isinstance(answer, Exception):
             self.stop()
-            garbled = "it writes to the grader by itself. Leave file descriptors alone."
-            raise Lost(garbled if isinstance(answer, frames.Garbled) else DIES)
+            raise Lost(GARBLED if isinstance(answer, frames.Garbled) else DIES)
         return answer
 
     def stop(self):
         """End the process and all that it started, and remove its files; again is harmless."""
-        if self.gone:
-            return
-        self.gone = True
-        if not bubblewrap():
-            _end_all(self._process.pid, self._token)
-        self._process.kill()  # with it goes all that lives in its bubblewrap
-        self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout):
+        with self._ending:
+            if self.gone:
+                return
+            self.gone = True
+            _end_all(self._process, self._token)
+            self._answers.put(EOFError())  # whoever waits for one, or for a request, waits no more
+            self._requests.put(({},))
+            remove(self._home)
+
+
+class Rooms:
+    """The sandboxes of a class: those in use, and one for each job that warms up meanwhile."""
+
+    def __init__(self, jobs, count):
+        """Have the first ones warm up, for `count` submissions of which `jobs` are graded at once.
+
+        Raises OSError where nothing can be written.
+        """
+        self.files, self.closed = stage(), False
+        self._jobs, self._count, self._lock = jobs, count, threading.Lock()
+        self._spare, self._all = [], []
+
+    def __enter__(self):
+        with suppress(OSError):  # a full disk, say, is told when one is needed
+            self._fill(self._count)
+        return self
+
+    def __exit__(self, *_):
+        with self._lock:
+            self.closed = True
+        for sandbox in self._all:
+            sandbox.stop()
+
+    def _fill(self, wanted):
+        while len(self._spare) < min(self._jobs, wanted):
+            self._spare.append(Sandbox(self.files))
+            self._all.append(self._spare[-1])
+
+    def take(self, first):
+        """Give a warm sandbox, and have the next one warm up; `first` of its submission or not.
+
+        The thread that calls this must outlive the sandboxes: to bubblewrap it is their parent.
+        """
+        with self._lock:
+            if self.closed:
+                raise Closed
+            self._count -= first
+            if not self._spare:
+                self._fill(1)
+            sandbox = self._spare.pop(0)
             with suppress(OSError):
-                stream.close()
-        remove(self._home)
+                self._fill(self._count)
+        sandbox.warm()
+        return sandbox
 
 
-def _end_all(keeper, token):
-    """End the descendants of a process, and what carries the token in its environment."""
+def _end_all(process, token):
+    """End a process, its descendants, and whatever carries the token in its environment."""
     for _ in range(20):  # one that forks all the time is faster than one look
         found = []
         with suppress(psutil.Error):
-            found += psutil.Process(keeper).children(recursive=True)
-        for process in psutil.process_iter():
+            found += psutil.Process(process.pid).children(recursive=True)
+        for other in psutil.process_iter():
             with suppress(psutil.Error, OSError):
-                if process.pid != keeper and process.environ().get("NST_SANDBOX") == token:
-                    found.append(process)
-        found = [process for process in found if _is_alive(process)]
+                if other.pid != process.pid and other.environ().get("NST_SANDBOX") == token:
+                    found.append(other)
+        found = [other for other in found if _is_alive(other)]
         if not found:
-            return
-        for process in found:
+            break
+        for each in found:
             with suppress(psutil.Error):
-                process.suspend()
-        for process in found:
+                each.suspend()
+        for each in found:
             with suppress(psutil.Error):
-                process.kill()
+                each.kill()
+    process.kill()
+    process.wait()
 
 
 def _is_alive(process):
@@ -257,9 +302,8 @@ def stage():
     That is the course's helpers and all that they import, the miniature network, and fresh
     pictures, so that nobody can know beforehand what the training costs; no solution, no test.
     """
-    files = {
-        name: _file(name).read_bytes() for name in _imported("nst_utils.py", "nst/examining.py")
-    }
+    names = _imported("nst_utils.py", "tf1_compat.py", "nst/__init__.py", "nst/examining.py")
+    files = {name: (PACKAGE.parent / name).read_bytes() for name in names}
     write_fake_vgg = runpy.run_path(str(PROJECT / "tests" / "fake_vgg.py"))["write_fake_vgg"]
     with tempfile.TemporaryDirectory() as folder:
         write_fake_vgg(Path(folder, "weights.mat"))
@@ -267,25 +311,19 @@ def stage():
     return files | _fresh_pictures()
 
 
-def _file(name):
-    return PACKAGE.parent / name
-
-
 def _imported(*names):
     """List files of the project by what they import, and what that imports, and so on."""
-    found, open_ends = {"nst/__init__.py", "tf1_compat.py"}, {*names, "nst/__init__.py"}
+    found, open_ends = set(), {*names}
     while open_ends:
-        name = open_ends.pop()
-        found.add(name)
-        for node in ast.walk(ast.parse(_file(name).read_text("utf-8"))):
-            if isinstance(node, ast.ImportFrom) and node.module:
-                parts = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-                files = {f"{part.replace('.', '/')}.py" for part in parts if part.startswith("nst")}
-                open_ends |= {file for file in files - found if _file(file).is_file()}
-            elif isinstance(node, ast.Import):
-                files = {f"{alias.name.replace('.', '/')}.py" for alias in node.names}
-                open_ends |= {file for file in files - found if _file(file).is_file()}
-    return sorted(name for name in found if _file(name).is_file())
+        found.add(file := open_ends.pop())
+        for node in ast.walk(ast.parse((PACKAGE.parent / file).read_text("utf-8"))):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                module = getattr(node, "module", None)
+                names = [alias.name for alias in node.names]
+                names += [module, *(f"{module}.{name}" for name in names)] if module else []
+                files = {f"{n.replace('.', '/')}.py" for n in names if n.startswith("nst")}
+                open_ends |= {file for file in files - found if (PACKAGE.parent / file).is_file()}
+    return sorted(found)
 
 
 def _fresh_pictures():
