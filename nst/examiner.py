@@ -15,6 +15,7 @@ from nst.judging import HELPERS, Outcome, check_facts, draw, judge, with_right_h
 from nst.rehearsal import Rehearsals
 from nst.sandbox import Closed, Lost
 from nst.submissions import read_cells
+from nst.tf1 import import_tensorflow
 
 ALL = [*FUNCTIONS, TRAINING]
 TRAINING_SHARE, START_SHARE = 4, 2  # of the limit of a function
@@ -26,6 +27,7 @@ class Examiner:
 
     def __init__(self, rooms, limit):
         """Have `rooms` to examine in, and `limit` seconds of processor time for a function."""
+        import_tensorflow().logging.set_verbosity("ERROR")
         self.rooms, self.limit = rooms, limit
         self.rehearsals = Rehearsals(rooms.files["weights.mat"])
 
@@ -65,7 +67,7 @@ class Examiner:
 
 
 class Examination:
-    """The examination of one submission, in one sandbox after the other where it ends them."""
+    """The examination of one submission, in a new sandbox each time it has ended one."""
 
     def __init__(self, examiner, cells):
         self._examiner, self._cells = examiner, cells
@@ -83,7 +85,7 @@ class Examination:
         """Examine everything: {name: (Outcome, published value)}.
 
         A function that fails, or whose helper does, is tried once more with a right helper. This
-        comes last, so that the right one is of no use to what keeps it.
+        comes last, when a right helper is of no more use to a submission that keeps it.
         """
         found = {name: self._try(name) for name in FUNCTIONS}
         failed = [name for name in FUNCTIONS if found[name].complaint]

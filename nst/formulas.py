@@ -90,4 +90,4 @@ def mistakes_that_compute(name, values, samples):
 def close(a, b):
     """Tell whether two arrays are the same, but for what float32 rounds."""
     a, b = np.asarray(a), np.asarray(b)
-    return a.shape == b.shape and np.allclose(a, b, rtol=1e-4, atol=1e-5 * np.abs(b).max())
+    return a.shape == b.shape and np.allclose(a, b, rtol=1e-4, atol=1e-5 * np.abs(b).max(initial=0))

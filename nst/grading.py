@@ -1,10 +1,9 @@
 """Grade notebooks: any edition of the assignment, as a notebook or as a .py exported from one.
 
 Each submission runs in a process of its own, which only computes; what comes out is judged here, on
-inputs that nobody can know beforehand. Its own training runs for one step, on a miniature VGG.
+inputs that nobody can know beforehand. Its training runs for one step, on a miniature VGG-19.
 """
 
-import argparse
 import json
 import os
 import queue
@@ -12,8 +11,8 @@ import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
+from nst.options import Parser, own_path, whole_number
 from nst.reports import (
     COLUMNS,
     NAME_WIDTH,
@@ -109,14 +108,13 @@ def main(arguments=None):
     submissions = _submissions(args)
     table = len(submissions) > 1 and not args.json
     width = min(NAME_WIDTH, max(len(printable(path, 4096)) for path, _ in submissions))
-    out = sys.stdout
     if table:
-        print_line("notebook", COLUMNS, width, out)
+        print_line("notebook", COLUMNS, width)
 
     def show(result):
         if table:
             verdicts = [row["verdict"] for row in result["rows"]]
-            print_line(short_name(result["notebook"], width), verdicts, width, out)
+            print_line(short_name(result["notebook"], width), verdicts, width)
 
     results = grade_all(submissions, args.limit, args.jobs, show)
     if args.json:
@@ -163,27 +161,28 @@ def _status(results, count):
 
 
 def _parser():
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="nst grade",
         description=__doc__.partition("\n")[0],
         epilog="example: nst grade class/ --report report.html. Grading runs the notebooks' code "
-        "with your rights, and where bubblewrap is installed (Linux) without your files and your "
-        "network: elsewhere grade what strangers wrote in a container, or in an account that has "
-        "nothing to lose.",
+        "with your rights; where bubblewrap is installed (Linux), it reaches neither your files "
+        "nor the network. Elsewhere grade what strangers wrote in a container, or in an account "
+        "that has nothing to lose.",
     )
-    parser.add_argument("paths", nargs="+", type=Path, metavar="path", help="notebook, .py, folder")
-    parser.add_argument("--json", action="store_true", help="print JSON, not a table")
     parser.add_argument(
-        "--report", metavar="report.html", help="write a page, a .csv and feedback to send"
+        "paths", nargs="+", type=own_path, metavar="path", help="a notebook, a .py, or a folder"
     )
-    parser.add_argument("--jobs", type=_count, help="how many at once (one for two processors)")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument(
-        "--limit", type=float, default=5, help="seconds of processor time for a function (5)"
+        "--report",
+        type=own_path,
+        metavar="report.html",
+        help="write a page, a spreadsheet (.csv) and a folder of feedback to send",
+    )
+    parser.add_argument(
+        "--jobs", type=whole_number(1), help="how many at once, default: one for two processors"
+    )
+    parser.add_argument(
+        "--limit", type=whole_number(1), default=5, help="seconds for a function, default: 5"
     )
     return parser
-
-
-def _count(text):
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of jobs: name 1 or more")
-    return int(text)

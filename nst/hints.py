@@ -52,6 +52,7 @@ ERRORS = [  # what a message contains, and what to do
     ("KeyError", "Loop over the argument STYLE_LAYERS and take model[layer_name]."),
     ("etch argument", "sess.run takes tensors and ops of the graph, nothing else."),
     ("MemoryError", "Look for arrays that fill the memory."),
+    ("No space left|File too large", "Write less: there is no room for so much."),
     ("RecursionError", "It calls itself without end."),
     ("No such file", "Name a file of images/ by a path that begins in the project's folder."),
 ]

@@ -1,4 +1,4 @@
-"""Judge what a function did on inputs that were drawn here; what it did came from a stranger."""
+"""Judge what a function did on inputs that were drawn here; what it did is a stranger's data."""
 
 import functools
 from contextlib import suppress
@@ -114,9 +114,9 @@ def check_facts(fields):
     """Raise ValueError where facts are of other names or kinds than those of FACTS."""
     for name, value in fields.items():
         if type(value) is not FACTS.get(name):
-            raise ValueError("what it sends is nothing that a trial gives")
+            raise ValueError("what it sends is not what a trial gives")
         if isinstance(value, list) and not all(isinstance(item, str) for item in value):
-            raise ValueError("what it sends is nothing that a trial gives")
+            raise ValueError("what it sends is not what a trial gives")
 
 
 def judge(name, samples, fields, arrays):
@@ -177,7 +177,7 @@ def with_right_helper(name, own, right, blamed):
 def _signature_complaint(name, fields):
     if "no_function" in fields:
         shown = fields["no_function"]
-        return f"it is {shown:.60}, no function of yours. Run the cell that defines it."
+        return f"it is {shown:.60}, not a function of yours. Run the cell that defines it."
     found = fields.get("signature", "")[:200]
     new = {"content_output", "generated_output", "style_image_output"}
     if new & set(fields.get("parameters", [])):
@@ -282,7 +282,7 @@ def _factor_complaint(name, values, right, samples):
             sizes = ", ".join(map(str, samples[1][0].shape[1:]))
             return (
                 f"a wrong factor: it is {ratios[1]:.4g} times the right value where n_H, n_W, n_C "
-                f"are {sizes}. Which of them, or of the 4, is missing in the fraction, or too much?"
+                f"are {sizes}. Which of them, or the 4, does the fraction lack, or have twice?"
             )
     return (
         "its value is wrong, in a way not known here. Compare the formula with your code factor by "

@@ -19,8 +19,8 @@ TRAINING = "training, one step"
 COLUMNS = [name.removeprefix("compute_").partition(",")[0] for name in (*FUNCTIONS, TRAINING)]
 NAME_WIDTH = 40
 NO_BUBBLEWRAP = (
-    "bubblewrap is not there, or may not work here: submissions can read your files and use the "
-    "network. Install it (apt install bubblewrap), or grade in a container."
+    "bubblewrap is missing, or is not allowed to work here, so submissions can read your files and "
+    "use the network: install it (apt install bubblewrap), or grade in a container"
 )
 
 
@@ -46,7 +46,7 @@ def short_name(path, width=NAME_WIDTH):
 # --- the terminal ------------------------------------------------------------------------------
 
 
-def print_table(rows, file=None):
+def print_table(rows):
     """Print the rows of one notebook, the diagnoses wrapped to the terminal."""
     width = max(40, shutil.get_terminal_size((120, 24)).columns - 66)
     for row in [{key: key for key in rows[0]}, *rows]:
@@ -55,9 +55,9 @@ def print_table(rows, file=None):
             published = f"ours {published}"
         lines = textwrap.wrap(printable(row["diagnosis"], 1000), width) or [""]
         first = f"{row['function']:26}{published:17}{got:13}{row['verdict']:9}{lines[0]}"
-        print(first.rstrip(), file=file)
+        print(first.rstrip())
         for line in lines[1:]:
-            print(" " * 65 + line, file=file)
+            print(" " * 65 + line)
 
 
 def _short(value):
@@ -67,11 +67,11 @@ def _short(value):
     return f"{value:.6g}" if isinstance(value, int | float) else printable(value or "-", 12)
 
 
-def print_line(first, texts, width, file=None):
-    """Print a line of the table of several notebooks: its header, or the verdicts on one."""
+def print_line(first, texts, width):
+    """Print a line of the table of several notebooks: its header, or one notebook's verdicts."""
     columns = zip(texts, COLUMNS, strict=True)
     cells = [f"{first:{width}}", *(f"{text:{len(column)}}" for text, column in columns)]
-    print("  ".join(cells).rstrip(), flush=True, file=file)
+    print("  ".join(cells).rstrip(), flush=True)
 
 
 # --- files -------------------------------------------------------------------------------------
@@ -191,7 +191,7 @@ def as_html(results):
             '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">',
             '<meta name="viewport" content="width=device-width">',
             f"<title>Grades</title>\n<style>{STYLE}</style>",
-            f"<h1>Grades</h1>\n<p>{len(results)} submissions, {right} of them right in all.</p>",
+            f"<h1>Grades</h1>\n<p>{len(results)} submissions, {right} of them entirely right.</p>",
             f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>",
             *map(_html_row, results),
             "</tbody>\n</table>\n</html>\n",

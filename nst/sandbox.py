@@ -20,9 +20,8 @@ from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 
-import numpy as np
 import psutil
-from PIL import Image
+from PIL import Image, ImageChops
 
 from nst import frames
 from nst.config import IN_CHECKOUT, PROJECT
@@ -34,7 +33,6 @@ WARM_LIMIT = 300  # seconds; it is an import of TensorFlow
 SCRATCH = 2**28  # bytes that a submission may write in all
 SYSTEM = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/alternatives", "/etc/fonts"]
 SYSTEM += ["/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/localtime"]
-EXAMINING = [sys.executable, "-B", "-m", "nst.examining"]
 GARBLED = "it writes to the grader by itself. Leave file descriptors alone."
 
 
@@ -70,11 +68,12 @@ class Sandbox:
 
     def _start(self):
         stage, work = self._home / "stage", self._home / "work"
+        command = [sys.executable, "-B", "-m", "nst.examining"]
         if bubblewrap():
-            command = [*_walls(stage), *EXAMINING]
+            command = [*_walls(stage), *command]
             stage, work = Path("/stage"), Path("/tmp/work")
         else:
-            command = [*EXAMINING, "--kept"]
+            command.append("--kept")
         environment = {
             "PATH": "/usr/bin:/bin",
             "HOME": str(work),
@@ -210,23 +209,23 @@ class Rooms:
 
 def _end_all(process, token):
     """End a process, its descendants, and whatever carries the token in its environment."""
+    with suppress(psutil.Error):
+        psutil.Process(process.pid).suspend()  # or it leaves a child that it has just begun
     for _ in range(20):  # one that forks all the time is faster than one look
-        found = []
+        found = set()
         with suppress(psutil.Error):
-            found += psutil.Process(process.pid).children(recursive=True)
+            found.update(psutil.Process(process.pid).children(recursive=True))
         for other in psutil.process_iter():
             with suppress(psutil.Error, OSError):
                 if other.pid != process.pid and other.environ().get("NST_SANDBOX") == token:
-                    found.append(other)
-        found = [other for other in found if _is_alive(other)]
+                    found.add(other)
+        found = list(filter(_is_alive, found))
         if not found:
             break
-        for each in found:
-            with suppress(psutil.Error):
-                each.suspend()
-        for each in found:
-            with suppress(psutil.Error):
-                each.kill()
+        for action in (psutil.Process.suspend, psutil.Process.kill):
+            for each in found:
+                with suppress(psutil.Error):
+                    action(each)
     process.kill()
     process.wait()
 
@@ -238,18 +237,15 @@ def _is_alive(process):
 
 
 def remove(folder):
-    """Remove a folder, whatever rights its content has."""
-
-    def unlock(function, path, _):
-        with suppress(OSError):
-            os.chmod(os.path.dirname(path), stat.S_IRWXU)
-            os.chmod(path, stat.S_IRWXU)
-            function(path) if function is not os.open else shutil.rmtree(path, True)
-
-    for _ in range(3):
-        if not os.path.lexists(folder):
-            return
-        shutil.rmtree(folder, onerror=unlock)
+    """Remove a folder, whatever rights its folders have, or what has taken its place."""
+    with suppress(OSError):
+        os.unlink(folder)  # it has become a link, or a file
+    for place, names, _ in os.walk(folder):
+        for path in [place, *(os.path.join(place, name) for name in names)]:
+            if not os.path.islink(path):
+                with suppress(OSError):
+                    os.chmod(path, stat.S_IRWXU)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 # --- bubblewrap --------------------------------------------------------------------------------
@@ -327,15 +323,12 @@ def _imported(*names):
 
 
 def _fresh_pictures():
-    """Roll the project's pictures by a random way: {path: bytes} of JPEGs of 400×300."""
-    rng, found = np.random.default_rng(), {}
+    """Shift the project's pictures at random: {path: bytes} of JPEGs of 400×300 pixels."""
+    found = {}
     for file in sorted((PROJECT / "images").glob("*.jpg")):
         with Image.open(file) as image:
-            if image.size != (400, 300):
-                continue
-            pixels = np.array(image.convert("RGB"))
-        rolled = np.roll(pixels, rng.integers(20, 280, 2), axis=(0, 1))
-        jpeg = BytesIO()
-        Image.fromarray(rolled).save(jpeg, "JPEG", quality=90)
-        found[f"images/fresh-{len(found)}.jpg"] = jpeg.getvalue()
+            if image.size == (400, 300):
+                shift, jpeg = [20 + secrets.randbelow(260) for _ in range(2)], BytesIO()
+                ImageChops.offset(image.convert("RGB"), *shift).save(jpeg, "JPEG", quality=90)
+                found[f"images/fresh-{len(found)}.jpg"] = jpeg.getvalue()
     return found

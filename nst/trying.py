@@ -1,7 +1,7 @@
 """Try a function on given inputs, and tell what it did: numbers and facts, no verdict.
 
-This runs where the function is: in the notebook, by the public tests, or in a process of the
-submission's own, by the grader. Of the right answers nothing stands here.
+This runs where the function is: in the notebook, called by the public tests, or in the process of a
+submission, called by the grader. No right answer stands here.
 """
 
 import dis
@@ -27,7 +27,7 @@ tf = import_tensorflow()
 
 
 class Refused(Exception):
-    """What is returned is nothing to compute with: its kind, and its value where it has one."""
+    """What a function returned cannot be judged: its kind, and its value where it has one."""
 
 
 def attempt(name, target, samples, helpers=None, namespace=None):

@@ -9,6 +9,7 @@ import re
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import unicodedata
@@ -28,13 +29,13 @@ from nst.examining import TRAINING
 from nst.sandbox import bubblewrap
 
 WALLS = bubblewrap()
-needs_walls = pytest.mark.skipif(
-    not WALLS, reason="bubblewrap is not there: apt install bubblewrap"
-)
 ALONE = [  # what a process and a folder of its own must bear without bubblewrap, too
     "forks_and_stays",
     "kills_its_parent",
     "locks_its_folder",
+    "fills_the_pipe_to_itself",
+    "links_to_a_file_from_a_locked_folder",
+    "makes_its_folder_a_file",
     "makes_its_folder_a_link",
     "writes_on_in_its_folder",
 ]
@@ -158,6 +159,9 @@ def test_attacks_on_processes_and_folders_fail_without_bubblewrap(tmp_path):
     folder = tmp_path / "class"
     folder.mkdir()
     nbformat.write(course_notebook(), folder / "good.ipynb")
+    linked = tmp_path / "nst" / "judging.py"
+    linked.parent.mkdir(mode=0o750)
+    linked.touch(mode=0o640)
     hostile.write_attacks(folder, ALONE, ROOT=str(tmp_path), CLASS=str(folder), PORT=9)
     options = ("--json", "--jobs", "2", "--limit", "4")
     status, output, errors = grade(folder, *options, walls=False)
@@ -165,6 +169,10 @@ def test_attacks_on_processes_and_folders_fail_without_bubblewrap(tmp_path):
     assert errors == f"{reports.NO_BUBBLEWRAP}\n"
     rows = by_name(output)
     check_hostile(rows, ALONE)
+    assert [stat.filemode(path.stat().st_mode) for path in (linked, linked.parent)] == [
+        "-rw-r-----",
+        "drwxr-x---",
+    ]
     assert {row["verdict"] for row in rows["good.ipynb"].values()} == {"pass"}
     check_nothing_is_left(folder)
 
@@ -287,6 +295,28 @@ def test_ctrl_c_shows_what_is_graded_so_far(tmp_path):
     check_nothing_is_left(folder)
 
 
+def test_ctrl_c_ends_the_grading_at_any_moment(tmp_path):
+    """Never is it lost, nothing is left, and what is graded is shown."""
+    folder, temporary = tmp_path / "class", tmp_path / "tmp"
+    folder.mkdir()
+    temporary.mkdir()
+    (folder / "a.ipynb").write_text("{}")
+    for name in "bc":
+        nbformat.write(course_notebook(), folder / f"{name}.ipynb")
+    run = subprocess.run(
+        [sys.executable, str(ROOT / "tests" / "ctrl_c.py"), str(folder), "32"],
+        env=os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(temporary)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert run.returncode == 0, run.stderr
+    moments = [json.loads(line) for line in run.stdout.splitlines()]
+    assert len(moments) == 32
+    assert [moment for moment in moments if moment["left"]] == []
+    assert [moment for moment in moments if moment["graded"] not in ([], ["a"])] == []
+
+
 def message(header, body=b""):
     header = header if isinstance(header, bytes) else json.dumps(header).encode()
     return frames.LENGTHS.pack(len(header), len(body)) + header + body
@@ -335,22 +365,20 @@ def test_message_keeps_facts_and_arrays():
     "facts", [{"verdict": "pass"}, {"complaint": 0}, {"clues": [1]}, {"line": True}, {"got": 1.0}]
 )
 def test_facts_of_another_kind_are_refused(facts):
-    with pytest.raises(ValueError, match="is nothing that a trial gives"):
+    with pytest.raises(ValueError, match="is not what a trial gives"):
         judging.check_facts(facts)
 
 
 def test_full_disk_is_not_the_students_fault(tmp_path, monkeypatch):
-    examiner = Examiner(limit=5, jobs=1, count=0)
-    examiner.start()
     nbformat.write(course_notebook(), tmp_path / "good.ipynb")
 
     def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with monkeypatch.context() as patch:
-        patch.setattr(sandbox.tempfile, "mkdtemp", full)
-        rows = examiner.grade(tmp_path / "good.ipynb")
-    examiner.close()
+    rooms = sandbox.Rooms(jobs=1, count=1)
+    monkeypatch.setattr(sandbox.tempfile, "mkdtemp", full)
+    with rooms:
+        rows = Examiner(rooms, limit=5).grade(tmp_path / "good.ipynb")
     said = "it could not be graded here (No space left on device): grade it again."
     assert [row["diagnosis"] for row in rows] == [said] * 7
 

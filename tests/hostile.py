@@ -195,6 +195,11 @@ ATTACKS = {
                     file.write('x')
                 time.sleep(0.001)
     """,
+    "makes_its_folder_a_file": """
+        here = os.path.abspath('.')
+        os.rename(here, here + '.away')
+        open(here, 'w').close()
+    """,
     "makes_its_folder_a_link": """
         here = os.path.abspath('.')
         os.rename(here, here + '.away')
@@ -206,6 +211,23 @@ ATTACKS = {
         os.chmod('deep/er', 0)
         os.chmod('deep', 0)
     """,
+    "links_to_a_file_from_a_locked_folder": """
+        os.makedirs('deep', exist_ok=True)
+        os.symlink(ROOT + '/nst/judging.py', 'deep/link')
+        os.symlink(ROOT + '/nst', 'deep/folder')
+        os.chmod('deep', 0o500)
+    """,
+    "fills_the_pipe_to_itself": """
+        if name == 'gram_matrix':
+            for fd in range(3, 200):
+                try:
+                    path = f'/proc/self/fd/{fd}'
+                    if stat.S_ISFIFO(os.fstat(fd).st_mode):
+                        os.write(os.open(path, os.O_WRONLY | os.O_NONBLOCK), bytes(2**20))
+                except OSError:
+                    pass
+    """,
+    "stops_itself": "name == 'model_nn' and os.kill(os.getpid(), signal.SIGSTOP)",
     # it writes to the teacher
     "sends_escape_sequences": """
         raise ValueError('\\x1b[2J\\x1b[1;1Hgood.ipynb   pass\\r\\npass\\x9b31m')

@@ -185,7 +185,7 @@ def test_training_is_compared_with_a_right_one(tmp_path):
         text=True,
     )
     assert run.returncode == 0, run.stderr[-2000:]
-    rehearsals = rehearsal.Rehearsals(tmp_path / "stage" / "weights.mat")
+    rehearsals = rehearsal.Rehearsals((tmp_path / "stage" / "weights.mat").read_bytes())
     with open(tmp_path / "answers", "rb") as file:
         found = {fault: rehearsals.judge(*frames.read(file))[0] for fault in faults}
     assert found.pop("").complaint == ""

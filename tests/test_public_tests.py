@@ -133,6 +133,6 @@ def test_public_test_says_passed_or_raises(name, capsys):
     public_test = getattr(public_tests, f"{name}_test")
     public_test(notebook()[name])
     assert capsys.readouterr().out == "All tests passed.\n"
-    with pytest.raises(AssertionError, match=f"^{name}: it is None, no function") as failure:
+    with pytest.raises(AssertionError, match=f"^{name}: it is None, not a function") as failure:
         public_test(None)
     assert failure.value.__context__ is None  # one traceback, and a short one
