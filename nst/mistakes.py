@@ -136,6 +136,7 @@ CONTENT_FRACTIONS = table(
     ("n_H * n_W is forgotten", lambda h, w, c: 1 / (4 * c)),
     ("the fraction is squared too", lambda h, w, c: 1 / (4 * (h * w) * c) ** 2),
     ("it multiplies by n_H * n_W * n_C", lambda h, w, c: (h * w) * c / 4),
+    ("it multiplies by n_W * n_C", lambda h, w, c: w * c / (4 * h)),
 )
 STYLE_FRACTIONS = table(
     "The fraction is 1 / (4 * n_C² * (n_H*n_W)²), with brackets around the denominator.",
@@ -150,6 +151,7 @@ STYLE_FRACTIONS = table(
     ("(n_H*n_W)² is forgotten", lambda h, w, c: 1 / (4 * c**2)),
     ("only the 1/4 of the fraction is there", lambda h, w, c: 1 / 4),
     ("the fraction is forgotten", lambda h, w, c: 1),
+    ("* 2 stands for ** 2", lambda h, w, c: 1 / (16 * c * (h * w))),
     ("n_H is not squared", lambda h, w, c: 1 / (4 * c**2 * h * w**2)),
     ("n_W is not squared", lambda h, w, c: 1 / (4 * c**2 * h**2 * w)),
     ("(n_H*n_W)² is there twice", lambda h, w, c: 1 / (4 * c**2 * (h * w) ** 4)),

@@ -133,19 +133,25 @@ def _feedback_names(results):
         yield name
 
 
+def diagnoses(rows, width=1000):
+    """List (function, what is said about it); where the same is said about all, it is said once."""
+    said = [(row["function"], printable(row["diagnosis"], width)) for row in rows]
+    if len({text for _, text in said}) == 1:
+        said = [("all", said[0][1])]
+    return [(function, text) for function, text in said if text]
+
+
 def feedback(result):
     """Write to one student, in the words of the public tests."""
     name = printable(Path(result["notebook"]).name, 120)
-    passed = [row for row in result["rows"] if row["verdict"] == "pass"]
-    lines = [f"{name}: {len(passed)} of {len(result['rows'])} passed.", ""]
-    for row in result["rows"]:
-        said = printable(row["diagnosis"], 1000)
-        if row["verdict"] == "pass":
-            lines += textwrap.wrap(f"{row['function']}: All tests passed. {said}".rstrip(), 90)
-        else:
-            lines += textwrap.wrap(f"{row['function']}: {said}", 90)
-        lines.append("")
-    return "\n".join(lines)
+    verdicts = {row["function"]: row["verdict"] for row in result["rows"]}
+    said, count = dict(diagnoses(result["rows"])), list(verdicts.values()).count("pass")
+    paragraphs = [f"{name}: {count} of {len(verdicts)} passed."]
+    for function in ["all"] if "all" in said else verdicts:
+        passed = "All tests passed. " if verdicts.get(function) == "pass" else ""
+        text = f"{function}: {passed}{said.get(function, '')}"
+        paragraphs.append(textwrap.fill(text, 90))
+    return "\n\n".join(paragraphs) + "\n"
 
 
 def _write_csv(path, results):
@@ -154,11 +160,7 @@ def _write_csv(path, results):
         writer.writerow(["submission", "passed", *COLUMNS, "diagnosis"])
         for result in results:
             verdicts = [row["verdict"] for row in result["rows"]]
-            said = "; ".join(
-                f"{row['function']}: {printable(row['diagnosis'])}"
-                for row in result["rows"]
-                if row["diagnosis"]
-            )
+            said = "; ".join(": ".join(pair) for pair in diagnoses(result["rows"], 500))
             row = [printable(result["notebook"], 300), verdicts.count("pass"), *verdicts, said]
             writer.writerow([_no_formula(cell) for cell in row])
 
@@ -169,44 +171,52 @@ def _no_formula(cell):
 
 
 STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem; color: #222; background: #fff; }
-table { border-collapse: collapse; }
-th, td { padding: .3rem .7rem; border-bottom: 1px solid #ddd; text-align: left; }
-td { vertical-align: top; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem;
+       color: #222; background: #fff; overflow-wrap: anywhere; }
+.row { display: grid; grid-template-columns: minmax(0, 1fr) repeat(7, 6.5rem); gap: 0 .5rem;
+       padding: .3rem 0; border-bottom: 1px solid #ddd; }
+.head { font-weight: 600; }
 .pass { color: #176639; }
 .fail { color: #a3161f; font-weight: 600; }
 summary { cursor: pointer; }
-dl { margin: .5rem 0; max-width: 60rem; }
+summary :first-child::before { content: "▸ "; }
+[open] summary :first-child::before { content: "▾ "; }
+dl { margin: .5rem 1rem 1rem; }
 dt { font-weight: 600; }
 dd { margin: 0 0 .5rem 1rem; }
+@media (max-width: 60rem) {
+  .row { grid-template-columns: repeat(7, minmax(0, 1fr)); font-size: .75rem; }
+  .row :first-child { grid-column: 1 / -1; font-size: 1rem; }
+}
 """
 
 
 def as_html(results):
     """Make a page that needs nothing else: a row for each submission, its diagnosis on a click."""
     right = sum(all(row["verdict"] == "pass" for row in r["rows"]) for r in results)
-    head = "".join(f"<th>{html.escape(column)}</th>" for column in ["submission", *COLUMNS])
     return "\n".join(
         [
             '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">',
             '<meta name="viewport" content="width=device-width">',
             f"<title>Grades</title>\n<style>{STYLE}</style>",
             f"<h1>Grades</h1>\n<p>{len(results)} submissions, {right} of them entirely right.</p>",
-            f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>",
-            *map(_html_row, results),
-            "</tbody>\n</table>\n</html>\n",
+            _html_row("div", "row head", ["submission", *COLUMNS]).replace("_", "_<wbr>"),
+            *map(_html_submission, results),
+            "</html>\n",
         ]
     )
 
 
-def _html_row(result):
-    name = html.escape(printable(result["notebook"], 120))
-    said = [row for row in result["rows"] if row["diagnosis"]]
-    items = "".join(
-        f"<dt>{html.escape(row['function'])}</dt>"
-        f"<dd>{html.escape(printable(row['diagnosis'], 1000))}</dd>"
-        for row in said
-    )
-    first = f"<details><summary>{name}</summary><dl>{items}</dl></details>" if said else name
-    marks = "".join(f'<td class="{row["verdict"]}">{row["verdict"]}</td>' for row in result["rows"])
-    return f"<tr><td>{first}</td>{marks}</tr>"
+def _html_row(element, kind, texts):
+    cells = (f'<span class="{html.escape(text)}">{html.escape(text)}</span>' for text in texts[1:])
+    name = f"<span>{html.escape(texts[0])}</span>"
+    return f'<{element} class="{kind}">{name}{"".join(cells)}</{element}>'
+
+
+def _html_submission(result):
+    texts = [printable(result["notebook"], 120), *(row["verdict"] for row in result["rows"])]
+    said = [tuple(map(html.escape, pair)) for pair in diagnoses(result["rows"])]
+    if not said:
+        return _html_row("div", "row", texts)
+    items = "".join(f"<dt>{function}</dt><dd>{text}</dd>" for function, text in said)
+    return f"<details>{_html_row('summary', 'row', texts)}<dl>{items}</dl></details>"

@@ -71,17 +71,19 @@ def read_text(path, folder=None):
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):
             kind = "a folder" if stat.S_ISDIR(status.st_mode) else "no file"
-            raise ValueError(f"{path} is {kind}: hand in the notebook itself")
+            raise ValueError(f"{path.name} is {kind}: hand in the notebook itself")
         if status.st_size > SIZE_LIMIT:
             size = status.st_size // 2**20
-            raise ValueError(f"{path} has {size} MB: clear its outputs, and save it again")
+            raise ValueError(f"{path.name} has {size} MB: clear its outputs, and save it again")
         if path.is_symlink() and not _inside(path, folder or path.parent):
-            raise ValueError(f"{path} is a link to another place: hand in the notebook itself")
+            raise ValueError(f"{path.name} is a link to another place: hand in the notebook itself")
         return Path(path).read_bytes().decode("utf-8-sig", "replace")
     except FileNotFoundError:
-        raise ValueError(f"{path} is a link to nothing: hand in the notebook itself") from None
+        raise ValueError(f"{path.name} is a link to nothing: hand in the notebook itself") from None
     except OSError as error:
-        raise ValueError(f"{path} cannot be opened ({error.strerror}): save it again") from None
+        raise ValueError(
+            f"{path.name} cannot be opened ({error.strerror}): save it again"
+        ) from None
 
 
 def _inside(path, folder):
@@ -111,7 +113,7 @@ def read_cells(path, folder=None):
         if not all(isinstance(source, str) for source in code):
             raise TypeError
     except Exception:  # nbformat raises whatever its parts raise
-        raise ValueError(f"{path} cannot be read as a notebook: save it again") from None
+        raise ValueError(f"{path.name} cannot be read as a notebook: save it again") from None
     return [(f"cell {number}", source) for number, source in enumerate(code, 1)]
 
 
@@ -135,7 +137,7 @@ def compile_cells(cells):
             statements += [compile(ast.Module([node], []), name, "exec") for node in nodes]
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             line, said = getattr(error, "lineno", None) or 1, getattr(error, "msg", str(error))
-            unreadable.append(f"{name} is not Python 3 (line {line}: {said})")
+            unreadable.append(f"{name} is not valid Python 3 (line {line}: {said})")
     return statements, unreadable
 
 

@@ -113,6 +113,8 @@ def stop(error, file):
 @contextmanager
 def _trial(spaces, helpers):
     """A graph and a session, with `sess` and `helpers` as the notebook's globals."""
+    for name, helper in helpers.items():
+        helper.__qualname__ = name  # as errors call it
     with ExitStack() as stack:
         stack.enter_context(tf.Graph().as_default())
         session = stack.enter_context(new_session())

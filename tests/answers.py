@@ -359,6 +359,13 @@ WRONG = [  # (function, what its message says, edits of the solution: "old => ne
         "no gradient",
         "return J_content => return tf.stop_gradient(J_content) + 0 * tf.reduce_sum(a_G)",
     ),
+    (CONTENT, "it multiplies by n_W * n_C", "(4 * n_H * n_W * n_C) => 4 / n_H * n_W * n_C"),
+    (CONTENT, "Put tf. before it", "tf.reduce_sum => reduce_sum"),
+    (
+        CONTENT,
+        "takes one tensor",
+        "tf.subtract(a_C_unrolled, a_G_unrolled)) => a_C), tf.square(a_G)",
+    ),
     # Gram matrix
     (GRAM, "Take tf.transpose(A)", "tf.transpose(A) => A.transpose()"),
     (GRAM, "take tf.transpose(A)", "tf.transpose(A) => A.T"),
@@ -417,6 +424,8 @@ WRONG = [  # (function, what its message says, edits of the solution: "old => ne
         "gram_matrix(a_G) => gram_matrix(a_G) / (n_H * n_W)",
     ),
     (LAYER, "not channels", "[n_H * n_W, n_C] => [n_H, n_W * n_C]"),
+    (LAYER, "* 2 stands for ** 2", "**2 => *2"),
+    (LAYER, "takes no tf. before it", "gram_matrix(a_S) => tf.gram_matrix(a_S)"),
     # style cost of all layers
     (STYLE, "take model[layer_name]", "model[layer_name] => model.layer_name"),
     (STYLE, "in the order (a_G, a_S)", "cost(a_S, a_G) => cost(a_G, a_S)"),
@@ -445,6 +454,9 @@ WRONG = [  # (function, what its message says, edits of the solution: "old => ne
     (STYLE, "take model[layer_name]", "model[layer_name] => model['conv4_2']"),
     (STYLE, "a number, not a tensor", "return J_style => return sess.run(J_style)"),
     (STYLE, "the TensorFlow 2 edition", "(model, => (style_image_output, generated_image_output,"),
+    (STYLE, "compute_layer_style_cost() missing 1", "(a_S, a_G) => (a_S)"),
+    (STYLE, "Loop over the pairs", "layer_name, coeff in => coeff, layer_name in"),
+    (STYLE, "not its name", "sess.run(out) => sess.run(layer_name)"),
     # total cost
     (TOTAL, "alpha and beta are swapped", "alpha * J => beta * J", "+ beta => + alpha"),
     (
@@ -524,6 +536,9 @@ WRONG = [  # (function, what its message says, edits of the solution: "old => ne
         "it returns a ndarray of shape (3, 5, 3)",
         "return generated_image => return generated_image[0]",
     ),
+    (MODEL, "Loop over range", "range(num_iterations) => num_iterations"),
+    (MODEL, "Make text of the number", "str(i) + ' => i + '"),
+    (MODEL, "Call it", "tf.global_variables_initializer() => tf.global_variables_initializer"),
     (MODEL, "A blank is still None", "sess.run(train_step) => sess.run(None)"),
     (MODEL, "slip in the name", "input_image)) => noise))"),
 ]

@@ -42,7 +42,7 @@ FOUND = {
     LAYER: "it ends Python itself",
     STYLE: "line 3, `raise ValueError('no style today')`, with ValueError: no style today",
     TOTAL: "it does not return in time",
-    MODEL: "no cell defines it. cell 8 is not Python 3 (line 1: ",
+    MODEL: "no cell defines it. cell 8 is not valid Python 3 (line 1: ",
     TRAINING: "it did not run, as compute_content_cost does not return",
 }
 
