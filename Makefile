@@ -56,7 +56,7 @@ test: $(VENV)/installed-for-tests weights ## ruff and pytest
 test-numbers: $(VENV)/installed-for-tests weights ## the tests that compute alone, for another processor's kernels
 	@$(BIN)/python -m pytest -m numbers
 
-test-attacks: $(VENV)/installed-for-tests ## hand the grader hostile submissions, which bubblewrap keeps from your files
+test-attacks: $(VENV)/installed-for-tests ## hand hostile submissions to the grader
 	@$(BIN)/python -m pytest tests/attack_test.py
 
 test-ctrl-c: $(VENV)/installed-for-tests ## stop the lab at every cell's end, and at other moments

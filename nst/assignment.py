@@ -9,6 +9,8 @@ PARAMETERS = {
     "model_nn": "sess, input_image, num_iterations=200",
 }
 FUNCTIONS = list(PARAMETERS)
+TRAINING = "training, one step"  # what is graded beside them
+COSTS = ("J", "J_content", "J_style")  # of the training
 PUBLISHED = {
     "compute_content_cost": 6.76559,
     "gram_matrix": [

@@ -8,8 +8,8 @@ from contextlib import suppress
 
 import numpy as np
 
-from nst.assignment import FUNCTIONS, PUBLISHED
-from nst.examining import PATIENCE, TRAINING
+from nst.assignment import FUNCTIONS, PUBLISHED, TRAINING
+from nst.examining import PATIENCE
 from nst.hints import DIES, NEVER_RETURNS
 from nst.judging import HELPERS, Outcome, check_facts, draw, judge, with_right_helper
 from nst.rehearsal import Rehearsals
@@ -23,7 +23,7 @@ GRACE = 3  # seconds beyond its limits after which a process is ended
 
 
 class Examiner:
-    """What grades submissions, several at once if asked by several threads."""
+    """Grades submissions; several threads may ask at once."""
 
     def __init__(self, rooms, limit):
         """Have `rooms` to examine in, and `limit` seconds of processor time for a function."""

@@ -1,4 +1,4 @@
-"""What runs a submission's code, in a process of its own: its functions, then one training step.
+"""Run a submission's code in a process of its own: its functions, then one step of its training.
 
 The process computes and tells what came out. It holds no right answer and gives no verdict.
 """
@@ -17,14 +17,13 @@ from unittest.mock import MagicMock
 import numpy as np
 
 from nst import frames
+from nst.assignment import COSTS, TRAINING
 from nst.config import CONFIG, PROJECT
-from nst.hints import NEVER_RETURNS
+from nst.hints import NEVER_RETURNS, told
 from nst.submissions import compile_cells, definitions, files_named, global_names, methods
 
 MEMORY, FILE_SIZE = 4 * 2**30, 2**26  # bytes
-PATIENCE = 4  # a busy machine, or one that only waits, has so many times the limit
-TRAINING = "training, one step"
-COSTS = ("J", "J_content", "J_style")
+PATIENCE = 4  # times its limit a function may take by the clock, as the machine may be busy
 
 
 class TimeUp(BaseException):
@@ -32,7 +31,7 @@ class TimeUp(BaseException):
 
 
 def main():
-    """Answer the messages that come on stdin, on stdout, which the submission loses.
+    """Answer, on stdout, the messages that come on stdin; the submission gets neither of the two.
 
     The first message is the submission: its cells, and the functions that are known never to
     return. Each later one asks for a trial of a function, or for TRAINING.
@@ -61,8 +60,8 @@ def main():
 def _keep():
     """Become the parent of all that a submission starts, and go on in a child.
 
-    Linux hands orphans to this parent, so that the grader finds and ends them; and who kills the
-    parent of a submission kills this one, not the grader.
+    Linux hands orphans to this parent, so that the grader finds and ends them; and a submission
+    that kills its parent kills this one, not the grader.
     """
     if not hasattr(os, "fork"):
         return
@@ -143,7 +142,7 @@ def _begin(cells, hanging, limit):
         try:
             exec(code, Submission.namespace)
         except (Exception, SystemExit) as error:  # what fails here is missed where it is used
-            said = f"{code.co_filename} stops with {type(error).__name__}: {error}"
+            said = f"{code.co_filename} stops with {told(error)}"
             for verb in ("STORE", "IMPORT"):
                 Submission.failed |= dict.fromkeys(global_names(code, verb), said[:300])
     for name in hanging:
@@ -209,7 +208,7 @@ def _within(limit, action):
     except (TimeUp, KeyboardInterrupt):
         return {"complaint": NEVER_RETURNS}
     except BaseException as error:  # a submission may raise anything
-        return {"complaint": f"it stops with {type(error).__name__}: {error}"[:300]}
+        return {"complaint": f"it stops with {told(error)}"[:300]}
 
 
 @contextmanager
@@ -304,7 +303,7 @@ def train(statements):
         except (Exception, SystemExit) as error:
             # from here on the training has begun
             if "sess" in namespace or "sess" in global_names(code, "STORE"):
-                errors.append((code.co_filename, f"{type(error).__name__}: {error}"[:2000]))
+                errors.append((code.co_filename, told(error)))
         if "model_nn" in global_names(code, "STORE") and "model_nn" in namespace:
             namespace["model_nn"] = one_step(namespace["model_nn"])
     if errors:
@@ -337,7 +336,7 @@ def _measure(namespace, sess, start, returned):
             arrays[f"costs_{name}"] = np.array(sess.run(costs), float)
         layers = [[str(name), float(weight)] for name, weight in namespace["STYLE_LAYERS"]]
     except Exception as error:
-        return {"cannot": f"{type(error).__name__}: {error}"[:2000]}, {}
+        return {"cannot": told(error)}, {}
     return {"layers": layers}, arrays
 
 

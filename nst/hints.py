@@ -82,6 +82,14 @@ CLUES = {  # what a function's code shows, and what to do if its value is wrong
 }
 
 
+def told(error):
+    """Tell an error as "NameError: name 'x' is not defined", in 2,000 characters at most."""
+    try:
+        return f"{type(error).__name__}: {error}"[:2000]
+    except BaseException:  # a stranger's error may raise another one when it is shown
+        return type(error).__name__
+
+
 def explain(said, clues=()):
     """Say in short what an error says, and what to do about it.
 

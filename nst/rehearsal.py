@@ -18,7 +18,6 @@ from nst.judging import Outcome, right_layer_cost
 from nst.mistakes import CONTENT_STEPS, LAYER_STEPS
 from nst.trying import new_session
 
-COSTS = ("J", "J_content", "J_style")
 PICTURES = {"content": "the content picture", "style": "the style picture", "start": "the noise"}
 LARGEST = 1_000_000  # pixels
 PACES = 0.5, 20  # learning rates with which 200 steps still end in a picture

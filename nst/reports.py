@@ -12,10 +12,9 @@ import textwrap
 import unicodedata
 from pathlib import Path
 
-from nst.assignment import FUNCTIONS
+from nst.assignment import FUNCTIONS, TRAINING
 from nst.files import make_folder, whole_file
 
-TRAINING = "training, one step"
 COLUMNS = [name.removeprefix("compute_").partition(",")[0] for name in (*FUNCTIONS, TRAINING)]
 NAME_WIDTH = 40
 NO_BUBBLEWRAP = (

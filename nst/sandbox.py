@@ -1,7 +1,7 @@
 """A room for one submission: a process with limits, files of its own, and nobody else's.
 
 With bubblewrap, on Linux: no network, no other files, no other processes, and nothing is left of
-what it did. Without, all that a process and a folder of its own can give.
+what it did. Without it: what a process and a folder of its own can give.
 """
 
 import ast
@@ -256,12 +256,11 @@ def bubblewrap():
     """Tell whether bubblewrap is there and may do its work here: containers often forbid it."""
     if sys.platform != "linux" or not shutil.which("bwrap"):
         return False
-    with tempfile.TemporaryDirectory() as folder:
+    with suppress(OSError, subprocess.SubprocessError), tempfile.TemporaryDirectory() as folder:
         command = [*_walls(Path(folder)), sys.executable, "-c", "print('ready')"]
         environment = {"PATH": "/usr/bin:/bin"}
-        with suppress(OSError, subprocess.SubprocessError):
-            run = subprocess.run(command, env=environment, capture_output=True, timeout=60)
-            return run.stdout == b"ready\n"
+        run = subprocess.run(command, env=environment, capture_output=True, timeout=60)
+        return run.stdout == b"ready\n"
     return False
 
 

@@ -19,7 +19,7 @@ def find_notebooks(path):
     """List what to grade at `path`: the file, or the notebooks and scripts of a folder.
 
     In a folder that is whatever is named .ipynb, and each .py that defines a graded function or
-    cannot be read; hidden files are left alone, and so is what a Mac packs beside the files.
+    cannot be read; hidden files are left alone, and so is what macOS packs beside the files.
 
     Raises FileNotFoundError where there is nothing.
     """
@@ -70,7 +70,7 @@ def read_text(path, folder=None):
     try:
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):
-            kind = "a folder" if stat.S_ISDIR(status.st_mode) else "no file"
+            kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a file"
             raise ValueError(f"{path.name} is {kind}: hand in the notebook itself")
         if status.st_size > SIZE_LIMIT:
             size = status.st_size // 2**20

@@ -21,6 +21,7 @@ import numpy as np
 from IPython.utils.capture import capture_output
 
 from nst.assignment import PARAMETERS, RATE, STEPS
+from nst.hints import told
 from nst.tf1 import import_tensorflow
 
 tf = import_tensorflow()
@@ -107,7 +108,7 @@ def stop(error, file):
     lines = [(frame.lineno, frame.line) for frame in frames if frame.filename == file]
     number, line = lines[-1] if lines else (0, "")
     code = shorten(line or "", 80, placeholder=" ...")
-    return {"stops": f"{type(error).__name__}: {error}"[:2000], "line": number or 0, "code": code}
+    return {"stops": told(error), "line": number or 0, "code": code}
 
 
 @contextmanager

@@ -23,9 +23,8 @@ import hostile
 from answers import CONTENT, GRAM, LAYER, ODD, course_notebook, wrong_source
 from conftest import ROOT
 from nst import frames, judging, reports, sandbox
-from nst.assignment import FUNCTIONS
+from nst.assignment import FUNCTIONS, TRAINING
 from nst.examiner import Examiner
-from nst.examining import TRAINING
 from nst.sandbox import bubblewrap
 
 WALLS = bubblewrap()
@@ -132,7 +131,7 @@ def test_no_attack_passes_or_harms_the_class(tmp_path):
         server.settimeout(0)
         port = server.getsockname()[1]
         hostile.write_attacks(folder, titles, ROOT=str(project), CLASS=str(folder), PORT=port)
-        status, output, errors = grade(folder, "--json", "--jobs", "2", "--limit", "4")
+        status, output, errors = grade(folder, "--json", "--jobs", "2", "--limit", "3")
         with pytest.raises(BlockingIOError):  # nobody called
             server.accept()
     assert status == 1, errors
@@ -175,6 +174,16 @@ def test_attacks_on_processes_and_folders_fail_without_bubblewrap(tmp_path):
     ]
     assert {row["verdict"] for row in rows["good.ipynb"].values()} == {"pass"}
     check_nothing_is_left(folder)
+
+
+def test_bubblewrap_that_may_not_work_counts_as_missing(tmp_path, monkeypatch):
+    """So it is where AppArmor forbids user namespaces, as Ubuntu's does."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    command = tmp_path / "bwrap"
+    command.write_text("#!/bin/sh\necho 'bwrap: setting up uid map: Permission denied' >&2\nexit 1")
+    command.chmod(0o755)
+    assert shutil.which("bwrap")
+    assert not bubblewrap.__wrapped__()
 
 
 def test_thirty_files_make_thirty_rows_and_a_report(tmp_path):
@@ -224,7 +233,8 @@ def test_thirty_files_make_thirty_rows_and_a_report(tmp_path):
     assert errors.endswith("report.html is there already: name another report, or move it away\n")
 
 
-def test_right_answers_in_odd_forms_pass(tmp_path):
+def test_odd_forms_pass_and_what_is_amiss_is_named_as_such(tmp_path):
+    """A failed import, a method: no NameError, no loop, no NumPy is blamed for them."""
     folder = tmp_path / "class"
     folder.mkdir()
     for name, edits in ODD.items():
@@ -234,33 +244,23 @@ def test_right_answers_in_odd_forms_pass(tmp_path):
     cells = [cell.source.replace("%mat", "# %mat") for cell in course_notebook().cells]
     script = "\ufeff" + "".join(f"# %%\n{cell}\n\n" for cell in cells)
     (folder / "script.py").write_text(script, "utf-8", newline="\r\n")
-    status, output, errors = grade(folder, "--json")
-    found = {
-        (name, function): row["diagnosis"]
-        for name, rows in by_name(output).items()
-        for function, row in rows.items()
-        if row["verdict"] != "pass"
-    }
-    assert found == {}
-    assert status == 0, errors
-    assert len(by_name(output)) == len(ODD) + 2
-
-
-def test_what_is_amiss_is_named_as_such(tmp_path):
-    """A failed import, a method, an own session in a notebook: no NameError, no loop, no NumPy."""
-    folder = tmp_path / "class"
-    folder.mkdir()
-    notebook = course_notebook(
+    amiss = course_notebook(
         "\nimport os => import no_such_package as nsp\nimport os",
         "    GA = =>     nsp.begin(); GA =",
         "def total_cost( => class Costs:\n  def total_cost(",
         "    J = alpha => \n    J = alpha",
     )
-    nbformat.write(notebook, folder / "amiss.ipynb")
-    _, output, _ = grade(folder, "--json")
-    rows = by_name(output)["amiss.ipynb"]
-    assert "nsp is not there, as cell 1 stops with ModuleNotFoundError" in rows[GRAM]["diagnosis"]
-    assert "it is a method of the class Costs" in rows["total_cost"]["diagnosis"]
+    nbformat.write(amiss, folder / "amiss.ipynb")
+    _, output, errors = grade(folder, "--json")
+    rows = by_name(output)
+    said = {name: row["diagnosis"] for name, row in rows.pop("amiss.ipynb").items()}
+    assert "nsp is not there, as cell 1 stops with ModuleNotFoundError" in said[GRAM]
+    assert "it is a method of the class Costs" in said["total_cost"]
+    assert len(rows) == len(ODD) + 2
+    failed = {
+        name: [row for row in rows[name].values() if row["verdict"] != "pass"] for name in rows
+    }
+    assert failed == dict.fromkeys(rows, []), errors
 
 
 def test_ctrl_c_shows_what_is_graded_so_far(tmp_path):

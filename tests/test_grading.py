@@ -12,9 +12,8 @@ import pytest
 from answers import CONTENT, GRAM, LAYER, MODEL, STYLE, TOTAL, course_notebook
 from conftest import ROOT
 from nst import frames, grading, rehearsal, reports, sandbox, submissions
-from nst.assignment import FUNCTIONS
+from nst.assignment import FUNCTIONS, TRAINING
 from nst.config import LAB
-from nst.examining import TRAINING
 from nst.exercises import EXERCISES
 
 TROUBLE = {
