@@ -118,13 +118,14 @@ class Examination:
             said = f"it did not run, as {self._hanging[0]} does not return."
             return Outcome(None, said), None
         limit = TRAINING_SHARE * self._examiner.limit
-        fields, arrays = self._ask({"name": TRAINING}, {}, limit)
+        seed = int(self._rng.integers(2**32))
+        fields, arrays = self._ask({"name": TRAINING, "seed": seed}, {}, limit)
         if failed and fields.get("complaint") in (NEVER_RETURNS, DIES):
             # such as a Gram matrix of the wrong side, of 120,000 × 120,000 entries
             said = f"it takes more time or memory than a right one. First put {failed[0]} right."
             return Outcome(None, said), None
         try:
-            return self._examiner.rehearsals.judge(fields, arrays)
+            return self._examiner.rehearsals.judge(fields, arrays, seed)
         except Exception as error:
             return _broken(error), None
 

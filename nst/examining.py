@@ -166,7 +166,7 @@ def _do(name, request, arrays):
     from nst import trying
 
     if name == TRAINING:
-        return train(Submission.statements)
+        return train(Submission.statements, request["seed"])
     target = Submission.namespace.get(name)
     if name not in Submission.namespace:
         return {"complaint": _why_missing(name)}, {}
@@ -185,7 +185,7 @@ def _run_def(source):
     """Run the source of one function, and return that."""
     namespace = {}
     exec(source, namespace)
-    return namespace[source.partition("def ")[2].partition("(")[0]]
+    return namespace.popitem()[1]
 
 
 def _why_missing(name):
@@ -240,9 +240,7 @@ def _alarm(limit):
 
 def never_returning(name):
     """Make what takes the place of a function on which others would wait for ever."""
-    namespace = {}
-    exec(f"def {name}(*_): raise TimeoutError('{name} does not return')", namespace)
-    return namespace[name]
+    return _run_def(f"def {name}(*_): raise TimeoutError('{name} does not return')")
 
 
 def new_namespace():
@@ -286,11 +284,14 @@ class Trained(BaseException):
     """Ends the run of a notebook where it has trained: (sess, first picture, returned picture)."""
 
 
-def train(statements):
+def train(statements, seed):
     """Run the notebook from its top into its training, which gets one step.
 
+    Arguments:
+    seed -- of the picture on which the costs are probed
+
     Returns:
-    fields, arrays -- for nst.rehearsal.judge_training
+    fields, arrays -- for nst.rehearsal.Rehearsals.judge
     """
     namespace, errors = new_namespace(), []
     for code in statements:
@@ -299,7 +300,7 @@ def train(statements):
         try:
             exec(code, namespace)
         except Trained as end:
-            return _measure(namespace, *end.args)
+            return _measure(namespace, seed, *end.args)
         except (Exception, SystemExit) as error:
             # from here on the training has begun
             if "sess" in namespace or "sess" in global_names(code, "STORE"):
@@ -318,7 +319,12 @@ def one_step(model_nn):
     return train_once
 
 
-def _measure(namespace, sess, start, returned):
+def probe(seed, like):
+    """Draw a picture of the shape of another one."""
+    return np.random.default_rng(seed).normal(0, 60, np.shape(like)).astype(np.float32)
+
+
+def _measure(namespace, seed, sess, start, returned):
     """Collect what there is after the one step: pictures, costs, layers."""
     needed = ("content_image", "style_image", "STYLE_LAYERS", *COSTS, "model")
     if missing := [name for name in needed if name not in namespace]:
@@ -331,8 +337,11 @@ def _measure(namespace, sess, start, returned):
         arrays = {"start": start, "state": state, "returned": returned, **pictures}
         arrays = {name: np.asarray(array, np.float32) for name, array in arrays.items()}
         arrays["costs"] = np.array(sess.run(costs), float)
-        for name in pictures:  # where one of the two costs is 0, J shows the weight of the other
-            sess.run(variable.assign(arrays[name]))
+        # Where one of the two costs is 0, J shows the weight of the other; and at a picture that
+        # nobody can know beforehand the costs must have been computed.
+        places = {name: arrays[name] for name in pictures} | {"probe": probe(seed, start)}
+        for name, picture in places.items():
+            sess.run(variable.assign(picture))
             arrays[f"costs_{name}"] = np.array(sess.run(costs), float)
         layers = [[str(name), float(weight)] for name, weight in namespace["STYLE_LAYERS"]]
     except Exception as error:

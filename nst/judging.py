@@ -126,7 +126,7 @@ def judge(name, samples, fields, arrays):
     Outcome
     """
     if fields.get("complaint"):
-        return Outcome(None, fields["complaint"])
+        return Outcome(None, fields["complaint"][:400])
     if complaint := _signature_complaint(name, fields):
         return Outcome(None, complaint)
     values = [arrays[f"value{i}"] for i in range(len(samples)) if f"value{i}" in arrays]
@@ -145,7 +145,8 @@ def _complaint(name, samples, values, fields, arrays):
     if complaint:
         return complaint
     if "stops" in fields:
-        where = f" in line {fields['line']}, `{fields['code']}`," if fields.get("code") else ""
+        code = fields.get("code", "")[:80]
+        where = f" in line {fields['line']}, `{code}`," if code else ""
         return f"it stops{where} with {explain(fields['stops'], clues)}"
     if "returned" in fields:
         return _returned_complaint(fields["returned"], arrays.get("returned"), clues)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from nst.examining import probe
 from nst.formulas import right_cost
 from nst.hints import explain
 from nst.judging import Outcome, right_layer_cost
@@ -20,6 +21,7 @@ from nst.trying import new_session
 
 PICTURES = {"content": "the content picture", "style": "the style picture", "start": "the noise"}
 LARGEST = 1_000_000  # pixels
+PROBES = "costs_content", "costs_style", "costs_probe"
 PACES = 0.5, 20  # learning rates with which 200 steps still end in a picture
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # Adam's
 
@@ -34,6 +36,8 @@ class Measured(NamedTuple):
     costs: list  # [J, J_content, J_style] at `state`
     alpha: float
     beta: float
+    probe: np.ndarray  # a picture, of the grader's choice
+    probed: list  # [J, J_content, J_style] there
 
 
 class Rehearsals:
@@ -43,11 +47,11 @@ class Rehearsals:
         """`weights` is what stands in the network's weight file, as bytes."""
         self._weights, self._built, self._lock = weights, {}, threading.Lock()
 
-    def judge(self, fields, arrays):
-        """Judge the answer of nst.examining.train: (Outcome, right costs or None)."""
+    def judge(self, fields, arrays, seed):
+        """Judge the answer of nst.examining.train to `seed`: (Outcome, right costs or None)."""
         if complaint := _no_training(fields):
             return Outcome(None, complaint), None
-        measured = read(fields, arrays)
+        measured = read(fields, arrays, seed)
         if isinstance(measured, str):
             return Outcome(None, measured), None
         with self._lock, np.errstate(all="ignore"):
@@ -73,7 +77,7 @@ def _no_training(fields):
     return ""
 
 
-def read(fields, arrays):
+def read(fields, arrays, seed):
     """Read what came as a Measured, or as a sentence on what is wrong with its form."""
     names = [f"conv{b}_{i}" for b in range(1, 6) for i in range(1, 5)]
     names += [f"avgpool{b}" for b in range(1, 6)]
@@ -81,7 +85,7 @@ def read(fields, arrays):
     try:
         layers = {name: float(weight) for name, weight in layers}
         pictures = {name: np.asarray(arrays[name], np.float32) for name in PICTURES}
-        costs = {name: arrays[name] for name in ("costs", "costs_content", "costs_style")}
+        costs = {name: arrays[name] for name in ("costs", *PROBES)}
         state, returned = arrays["state"], arrays["returned"]
     except (KeyError, TypeError, ValueError):
         return "it cannot be compared: what it gives has another form than pictures and costs."
@@ -106,7 +110,9 @@ def read(fields, arrays):
     with np.errstate(all="ignore"):  # content costs nothing at the content picture, so J is style
         beta = J_at_content / style_at_content
         alpha = J_at_style / content_at_style
-    return Measured(layers, pictures, state, returned, costs["costs"].tolist(), alpha, beta)
+    here, there = costs["costs"].tolist(), costs["costs_probe"].tolist()
+    own = probe(seed, state)
+    return Measured(layers, pictures, state, returned, here, alpha, beta, own, there)
 
 
 class Stage:
@@ -164,6 +170,7 @@ class Stage:
         Returns:
         stepped, from_zeros -- the picture after one step from the noise, and from zeros
         contents, styles -- the costs of the notebook's picture compared with each of its pictures
+        probed -- the two costs of the probe
         """
         seen = {name: self.see(image) for name, image in measured.pictures.items()}
         rate = np.max(np.abs(measured.state - measured.pictures["start"]))
@@ -175,7 +182,10 @@ class Stage:
         now = self.see(measured.state)
         contents = {name: _content_cost(now, a) for name, a in seen.items()}
         styles = {name: _style_cost(now, a, measured.layers) for name, a in seen.items()}
-        return stepped, from_zeros, contents, styles
+        there = self.see(measured.probe)
+        style = _style_cost(there, seen["style"], measured.layers)
+        probed = [_content_cost(there, seen["content"]), style]
+        return stepped, from_zeros, contents, styles, probed
 
     def costs(self, measured):
         """Give [J, J_content, J_style] of the assignment after its one step from the noise."""
@@ -196,7 +206,7 @@ def _style_cost(a, b, layers):
     return float(sum(w * right_cost(LAYER_STEPS, a[name], b[name]) for name, w in layers.items()))
 
 
-def find_fault(measured, stepped, from_zeros, contents, styles):
+def find_fault(measured, stepped, from_zeros, contents, styles, probed):
     """Say what is wrong with one step of training, and what is its own choice: (fault, note)."""
     state, start = measured.state, measured.pictures["start"]
     if np.array_equal(state, start):
@@ -209,6 +219,11 @@ def find_fault(measured, stepped, from_zeros, contents, styles):
         return fault, ""
     if fault := _cost_fault("J_style", style, styles, "style"):
         return fault, ""
+    if not np.allclose(measured.probed[1:], probed, rtol=1e-3):
+        return (
+            "J_content and J_style are right for one picture alone. Compute them in the graph.",
+            "",
+        )
     fault, note = _weights_fault(measured)
     pace = np.max(np.abs(state - start))
     if not fault and not np.isclose(pace, 2, rtol=0.01):

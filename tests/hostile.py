@@ -177,8 +177,8 @@ ATTACKS = {
     "forks_and_stays": """
         if name == 'gram_matrix':
             for _ in range(5):
-                subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(1000)  # stays'],
-                                 start_new_session=True, env={})
+                code = 'import time; time.sleep(1000)  # stays in ' + CLASS
+                subprocess.Popen([sys.executable, '-c', code], start_new_session=True, env={})
                 if os.fork() == 0:
                     os.setsid()
                     time.sleep(1000)

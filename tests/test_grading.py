@@ -159,7 +159,7 @@ examining.build_world([cell for cells in notebooks for cell in cells])
 with open(sys.argv[1], "wb") as file:
     for cells in notebooks:
         statements, _ = submissions.compile_cells(cells)
-        frames.write(file, *examining.train(statements))
+        frames.write(file, *examining.train(statements, 7))
 """
 
 
@@ -186,8 +186,11 @@ def test_training_is_compared_with_a_right_one(tmp_path):
     assert run.returncode == 0, run.stderr[-2000:]
     rehearsals = rehearsal.Rehearsals((tmp_path / "stage" / "weights.mat").read_bytes())
     with open(tmp_path / "answers", "rb") as file:
-        found = {fault: rehearsals.judge(*frames.read(file))[0] for fault in faults}
+        answers = {fault: frames.read(file) for fault in faults}
+    found = {fault: rehearsals.judge(*answer, 7)[0] for fault, answer in answers.items()}
     assert found.pop("").complaint == ""
+    learnt, _ = rehearsals.judge(*answers[""], 8)  # as if its numbers had been known beforehand
+    assert "right for one picture alone" in learnt.complaint
     for choice in OWN_CHOICES:
         outcome = found.pop(choice)
         assert outcome.complaint == ""
