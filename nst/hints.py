@@ -106,4 +106,4 @@ def explain(said, clues=()):
     short = re.split(r" \(graphs are|\. You can attempt| for '\{\{|: Graph execution|\n", said)[0][
         :200
     ].rstrip(". ")
-    return f"{short}. {hints[0] if hints else 'Look at that line first.'}"
+    return f"{short}. {hints[0] if hints else 'Run it again, and look at the line that it names.'}"

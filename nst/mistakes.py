@@ -1,8 +1,8 @@
 """The mistakes that students make, as data, and the right ways beside them: NumPy alone.
 
 A mistake is a name, what it computes, and a hint. Where a value is wrong, the mistake (or the
-combination of mistakes) that computes exactly this value is the one that was made. What a
-submission's process may read is without this file, as the right answers stand in it.
+combination of mistakes) that computes exactly this value is the one that was made. The process
+of a submission cannot read this file, as the right answers stand in it.
 """
 
 from collections.abc import Callable
