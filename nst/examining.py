@@ -79,16 +79,12 @@ def _set_limits():
     with suppress(ImportError):
         import resource
 
-        threads = 512 + 16 * (os.cpu_count() or 1)  # TensorFlow starts some for each processor
-        for limit, value in {
-            "RLIMIT_DATA": MEMORY,
-            "RLIMIT_FSIZE": FILE_SIZE,
-            "RLIMIT_CPU": 900,
-            "RLIMIT_CORE": 0,
-            **({"RLIMIT_NPROC": threads} if os.environ.get("NST_OWN_USERS") else {}),
-        }.items():
+        limits = {"DATA": MEMORY, "FSIZE": FILE_SIZE, "CPU": 900, "CORE": 0}
+        if os.environ.get("NST_OWN_USERS"):  # TensorFlow starts some threads for each processor
+            limits["NPROC"] = 512 + 16 * (os.cpu_count() or 1)
+        for limit, value in limits.items():
             with suppress(AttributeError, OSError, ValueError):  # a lower limit stands
-                resource.setrlimit(getattr(resource, limit), (value, value))
+                resource.setrlimit(getattr(resource, f"RLIMIT_{limit}"), (value, value))
 
 
 class Printed(io.RawIOBase):
@@ -189,8 +185,7 @@ def _run_def(source):
 
 
 def _why_missing(name):
-    of_class = methods(Submission.cells).get(name)
-    if of_class:
+    if of_class := methods(Submission.cells).get(name):
         return (
             f"it is a method of the class {of_class}. The notebook calls a function: move its def "
             "to the left margin, and leave out self."

@@ -131,7 +131,7 @@ def test_no_attack_passes_or_harms_the_class(tmp_path):
         server.settimeout(0)
         port = server.getsockname()[1]
         hostile.write_attacks(folder, titles, ROOT=str(project), CLASS=str(folder), PORT=port)
-        status, output, errors = grade(folder, "--json", "--jobs", "2", "--limit", "3")
+        status, output, errors = grade(folder, "--json", "--jobs", "2")
         with pytest.raises(BlockingIOError):  # nobody called
             server.accept()
     assert status == 1, errors
@@ -162,7 +162,7 @@ def test_attacks_on_processes_and_folders_fail_without_bubblewrap(tmp_path):
     linked.parent.mkdir(mode=0o750)
     linked.touch(mode=0o640)
     hostile.write_attacks(folder, ALONE, ROOT=str(tmp_path), CLASS=str(folder), PORT=9)
-    options = ("--json", "--jobs", "2", "--limit", "4")
+    options = ("--json", "--jobs", "2")
     status, output, errors = grade(folder, *options, walls=False)
     assert status == 1, errors
     assert errors == f"{reports.NO_BUBBLEWRAP}\n"
@@ -302,7 +302,7 @@ def test_ctrl_c_ends_the_grading_at_any_moment(tmp_path):
     for name in "bc":
         nbformat.write(course_notebook(), folder / f"{name}.ipynb")
     run = subprocess.run(
-        [sys.executable, str(ROOT / "tests" / "ctrl_c.py"), str(folder), "32"],
+        [sys.executable, str(ROOT / "tests" / "ctrl_c_in_grading.py"), str(folder), "32"],
         env=os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(temporary)},
         capture_output=True,
         text=True,

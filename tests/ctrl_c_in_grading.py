@@ -1,6 +1,6 @@
 """Press Ctrl-C at one moment after the other of a grading: between two calls of its main thread.
 
-    python ctrl_c.py FOLDER MOMENTS
+    python ctrl_c_in_grading.py FOLDER MOMENTS
 
 FOLDER holds the submissions. All is real, but what runs in the sandboxes: a Python without
 TensorFlow, which sleeps from the first function on. A line of JSON tells what each moment gave.
