@@ -23,7 +23,7 @@ from nst.hints import NEVER_RETURNS, told
 from nst.submissions import compile_cells, definitions, files_named, global_names, methods
 
 MEMORY, FILE_SIZE = 4 * 2**30, 2**26  # bytes
-PATIENCE = 4  # times its limit a function may take by the clock, as the machine may be busy
+PATIENCE = 6  # times its limit a function may take by the clock, as the machine may be busy
 
 
 class TimeUp(BaseException):
