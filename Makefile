@@ -13,7 +13,7 @@ LESSONS := $(sort $(wildcard notebooks/Lesson_*.ipynb))
 # What is given as NAME=value reaches Python by the environment, letter by letter: neither make nor
 # a shell looks into it, so `make run 'CONTENT=price $5.jpg'` finds that picture.
 GIVEN := CONTENT STYLE SIZE ITERATIONS PRECISION OUTPUT RESUME NOTEBOOK PAIRS SCHEDULER SOURCE \
-         PEERS REPORT JOBS STRENGTH COLOURS STROKES METHOD
+         PEERS REPORT JOBS STRENGTH COLOURS STROKES METHOD MEMORY
 $(foreach name,$(GIVEN),$(eval override $(name) := $$(value $(name))))
 export $(GIVEN)
 
@@ -28,8 +28,8 @@ run: $(VENV)/installed weights ## run the lab: CONTENT= STYLE= SIZE= ITERATIONS=
 
 paint: override CONTENT := $(or $(CONTENT),images/pyramid_800x600.jpg)
 paint: override STYLE := $(or $(STYLE),images/impressionist_800x600.jpg)
-paint: $(VENV)/installed weights ## a picture soon: CONTENT= STYLE= SIZE=800 STRENGTH=medium COLOURS=content STROKES=2 PRECISION= OUTPUT=
-	@$(NST) paint --environment=CONTENT:,STYLE:,SIZE,STRENGTH,COLOURS,STROKES,PRECISION,OUTPUT
+paint: $(VENV)/installed weights ## a picture soon: CONTENT= STYLE= SIZE=800 STRENGTH=medium COLOURS=content STROKES=2 PRECISION= OUTPUT= MEMORY=6 RESUME=1
+	@$(NST) paint --environment=CONTENT:,STYLE:,SIZE,STRENGTH,COLOURS,STROKES,PRECISION,OUTPUT,MEMORY,RESUME
 
 lab: $(VENV)/installed weights ## open the exercises in JupyterLab; SOLVED=1: the solved lab
 	@$(NST) kernel

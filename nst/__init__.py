@@ -23,7 +23,10 @@ frames       messages between processes that need not trust each other
 runner       run a notebook from a terminal
 terminal     what is shown of it there, and how Ctrl-C stops it
 easel        paint from the terminal: progress, the picture in the making, Ctrl-C
+resuming     what a painting leaves on disk, to be gone on with
 painting     a picture soon: coarse to fine
+budget       how much of a picture fits into memory
+tiles        cost and gradient, whole or in tiles
 costs        what a painting costs
 descent      L-BFGS, an evaluation at a time
 training     a run to watch, stop and continue

@@ -29,12 +29,17 @@ def statistics(layer):
     tensors of the Gram matrix (n_C, n_C) per position, the channels' means (n_C,) and their
     standard deviations (n_C,)
     """
-    _, n_H, n_W, n_C = layer.shape.as_list()
-    A = tf.reshape(layer, [n_H * n_W, n_C])
-    gram = tf.matmul(A, A, transpose_a=True) / (n_H * n_W)
+    A = tf.reshape(layer, [-1, layer.shape[-1]])  # (n_H*n_W, n_C)
+    positions = tf.cast(tf.shape(A)[0], tf.float32)
+    gram = tf.matmul(A, A, transpose_a=True) / positions
     mean = tf.reduce_mean(A, axis=0)
+    return gram, mean, deviations(gram, mean)
+
+
+def deviations(gram, mean):
+    """Derive the channels' standard deviations (n_C,) from the other two of `statistics`."""
     variance = tf.maximum(tf.linalg.diag_part(gram) - mean**2, 0)
-    return gram, mean, tf.sqrt(variance + 1e-3)  # a root has no slope at 0: one-colour pictures
+    return tf.sqrt(variance + 1e-3)  # a root has no slope at 0: one-colour pictures
 
 
 def relative_distance(a, b):
@@ -52,21 +57,21 @@ def style_cost(layers, targets):
     Returns:
     scalar tensor: 0 for the style picture
     """
+    return style_distance([statistics(layers[name]) for name in STYLE_LAYERS], targets)
+
+
+def style_distance(found, targets):
+    """Compare two textures, each a list of the three `statistics` for each of STYLE_LAYERS."""
     terms = [
         relative_distance(ours, theirs)
-        for name, target in zip(STYLE_LAYERS, targets, strict=True)
-        for ours, theirs in zip(statistics(layers[name]), target, strict=True)
+        for layers in zip(found, targets, strict=True)
+        for ours, theirs in zip(*layers, strict=True)
     ]
     return tf.add_n(terms) / len(STYLE_LAYERS)
 
 
 def content_cost(a_G, a_C, target):
     """Mean squared distance of the activations from the photograph's, without unit.
-
-    The unit is the distance that a picture in this style, of another subject, can be expected to
-    have: mean a_C² + mean a_S² - 2 · mean (μ_C μ_S), μ over positions. In units of a_C² alone, as
-    is usual, a style of strong texture (a mosaic) costs more at every weight than a quiet one, and
-    a strength looks different on every picture.
 
     Arguments:
     a_G -- tensor (1, n_H, n_W, n_C) of CONTENT_LAYER
@@ -76,9 +81,24 @@ def content_cost(a_G, a_C, target):
     Returns:
     scalar tensor: 0 for the photograph, 1 for a picture that has nothing of it but the style
     """
-    gram, mean, _ = target
-    unit = np.mean(a_C**2) + np.mean(np.diag(gram)) - 2 * np.mean(a_C.mean(axis=(0, 1, 2)) * mean)
-    return tf.reduce_mean((a_G - large_constant(a_C)) ** 2) / max(float(unit), 1e-6)
+    unit = content_unit(np.mean(a_C**2), a_C.mean(axis=(0, 1, 2)), target)
+    return tf.reduce_mean((a_G - large_constant(a_C)) ** 2) / unit
+
+
+def content_unit(square, mean, target):
+    """Expect how far from the photograph a picture in this style, of another subject, would be.
+
+    That is mean a_C² + mean a_S² - 2 · mean (μ_C μ_S), μ over positions. In units of a_C² alone, as
+    is usual, a style of strong texture (a mosaic) costs more at every weight than a quiet one, and
+    a strength looks different on every picture.
+
+    Arguments:
+    square, mean -- of the photograph's activations: mean a_C² and μ_C (n_C,)
+    target -- see `content_cost`
+    """
+    gram_S, mean_S, _ = target
+    unit = square + np.mean(np.diag(gram_S)) - 2 * np.mean(mean * mean_S)
+    return max(float(unit), 1e-6)
 
 
 def layout_cost(image, small):

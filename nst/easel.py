@@ -7,11 +7,12 @@ import tempfile
 import threading
 import time
 from contextlib import closing, suppress
-from itertools import count
+from functools import partial
+from itertools import count, takewhile
 from pathlib import Path
 
 from nst.config import CONFIG, PROJECT, WORKPLACE
-from nst.options import Parser, own_path, whole_number
+from nst.options import Parser, own_path, whole_number, yes_or_no
 from nst.pictures import (
     SHORTEST_SIDE,
     check_picture_path,
@@ -19,6 +20,7 @@ from nst.pictures import (
     load_image,
     save_image,
 )
+from nst.resuming import hashes, load_state, save_state, state_path
 
 SECONDS_PER_PICTURE = 5  # at least, from one writing of the picture in the making to the next
 SECONDS_PER_LINE = 10  # of a log, which cannot overwrite a line
@@ -58,6 +60,8 @@ def describe(progress):
     """Say in one line how far a painting is."""
     height, width = progress.image.shape[1:3]
     line = f"  level {progress.level} of {progress.levels}, {width}×{height} pixels"
+    if progress.tiles > 1:
+        line += f" in {progress.tiles} tiles"
     line += f"   {progress.done:4.0%} done"
     if progress.seconds_left is not None:
         minutes, seconds = divmod(round(progress.seconds_left), 60)
@@ -98,9 +102,9 @@ class Brake:
 
 def get_painter():
     """Import `nst.painting.paint`, and have TensorFlow print no notices: it takes seconds."""
-    from nst import painting
+    from nst import network, painting
 
-    painting.tf.logging.set_verbosity(painting.tf.logging.ERROR)
+    network.tf.logging.set_verbosity(network.tf.logging.ERROR)
     return painting.paint
 
 
@@ -108,20 +112,29 @@ def get_painter():
 
 
 class Keeper:
-    """Writes the picture in the making, always at full size, to where the result will be."""
+    """Writes the picture in the making, always at full size, to where the result will be.
 
-    def __init__(self, path, brake, line):
-        self._path, self._brake, self._line = path, brake, line
+    As a level in tiles begins, whose evaluations are long, the picture is written in any case, and
+    what is needed to go on with that level.
+
+    Arguments:
+    identify -- function that returns the painting's `hashes`
+    """
+
+    def __init__(self, path, brake, line, identify):
+        self._path, self._brake, self._line, self._identify = path, brake, line, identify
         self._due = 0.0
+        self._level = 1  # the last one that was seen to begin
         self._failed = False
 
     def offer(self, progress):
         """Write a picture where the last one is some seconds old; a full disk stops no painting."""
-        if time.monotonic() < self._due:
+        begins = progress.tiles > 1 and progress.level > self._level
+        if time.monotonic() < self._due and not begins:
             return
-        begun = time.monotonic()
+        begun, self._level = time.monotonic(), progress.level
         try:
-            self._write(self._path, progress)
+            self._write(self._path, progress, begins)
         except OSError as error:
             if not self._failed:
                 self._line.say(f"  {error}; painting goes on")
@@ -141,10 +154,12 @@ class Keeper:
                 raise error from None
             raise OSError(f"{error}; until then the picture is kept as {other}") from None
 
-    def _write(self, path, progress):
+    def _write(self, path, progress, with_state=False):
         self._brake.writing = True
         try:
             save_image(path, progress.full_size())
+            if with_state:
+                save_state(path, self._identify(), progress)
         finally:
             self._brake.writing = False
 
@@ -152,12 +167,13 @@ class Keeper:
 # --- the command ---------------------------------------------------------------------------------
 
 
-def paint_from_terminal(content, styles, output, settings):
+def paint_from_terminal(content, styles, output, settings, resume=False):
     """Paint a picture into the file `output`, and tell the terminal how far it is.
 
     Arguments:
     content, styles, settings -- as `nst.painting.paint` takes them
     output -- Path that does not exist yet
+    resume -- True goes on with the painting whose state is beside `output`
 
     Returns:
     the last Progress, and whether it was stopped
@@ -167,7 +183,10 @@ def paint_from_terminal(content, styles, output, settings):
     line = ProgressLine()
     with Brake() as brake:
         paint = get_painter()
-        keeper = Keeper(output, brake, line)
+        identify = partial(hashes, content, styles, settings)
+        keeper = Keeper(output, brake, line, identify)
+        if resume:
+            settings = settings | {"resume": load_state(output, identify())}
         with closing(paint(content, styles, **settings)) as painting:
             for progress in painting:
                 brake.ready = True
@@ -177,14 +196,23 @@ def paint_from_terminal(content, styles, output, settings):
                 keeper.offer(progress)
             line.end()
             keeper.finish(progress)
+            if not brake.pulled:
+                state_path(output).unlink(missing_ok=True)
             return progress, brake.pulled
 
 
-def free_path(content, styles):
-    """Name a result that is not there yet: output/<content>_<style>.jpg, or with a number."""
+def free_path(content, styles, resume=False):
+    """Name a result that is not there yet: output/<content>_<style>.jpg, or with a number.
+
+    With `resume` it is the last one that has a state, if any has.
+    """
     stems = "_".join(Path(path).stem for path in (content, *styles))
     names = (f"{stems}{'' if n == 1 else f'_{n}'}.jpg" for n in count(1))
-    return next(path for name in names if not (path := WORKPLACE / "output" / name).exists())
+    paths = (WORKPLACE / "output" / name for name in names)
+    if not resume:
+        return next(path for path in paths if not path.exists())
+    begun = [path for path in takewhile(Path.exists, paths) if state_path(path).exists()]
+    return begun[-1] if begun else WORKPLACE / "output" / f"{stems}.jpg"
 
 
 def check(args):
@@ -193,7 +221,7 @@ def check(args):
     for path in (args.content, *args.styles):
         load_image(path, 16, 16)
     check_picture_path(args.output)
-    if args.output.exists():
+    if args.output.exists() and not args.resume:
         raise FileExistsError(
             f"{args.output} is already there: move it away, or choose another name for the result"
         )
@@ -249,15 +277,23 @@ def parse(arguments):
         "--strokes", type=float, default=1.0, help="size of the strokes: 2 doubles, 0.5 halves it"
     )
     parser.add_argument("--precision", default="auto", help="float32, bfloat16 or auto (default)")
+    parser.add_argument("--memory", type=float, help="GB to take, default: half of what is free")
     parser.add_argument(
         "--weights", default=PROJECT / CONFIG.VGG_MODEL, help="weight file of VGG-19"
     )
     parser.add_argument(
         "--output", type=own_path, help="picture to write, default: output/<content>_<style>.jpg"
     )
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        type=yes_or_no,
+        const=True,
+        help="go on with a large painting that was stopped",
+    )
     args = parser.parse_args(arguments)
     args.styles = dict(args.styles)
-    args.output = args.output or free_path(args.content, args.styles)
+    args.output = args.output or free_path(args.content, args.styles, args.resume)
     return args
 
 
@@ -266,12 +302,14 @@ def main(arguments=None):
     args = parse(arguments)
     begun = time.monotonic()
     settings = {name: getattr(args, name) for name in ("size", "strength", "colours", "strokes")}
-    settings |= {"precision": args.precision, "model": args.weights}
+    settings |= {"precision": args.precision, "model": args.weights, "memory": args.memory}
     try:
         height, width = check(args)
         names = " and ".join(os.path.basename(path) for path in args.styles)
         print(f"{os.path.basename(args.content)} in the manner of {names}, {width}×{height} pixels")
-        progress, stopped = paint_from_terminal(args.content, args.styles, args.output, settings)
+        progress, stopped = paint_from_terminal(
+            args.content, args.styles, args.output, settings, args.resume
+        )
     except (FloatingPointError, ImportError, MemoryError, OSError, ValueError) as error:
         sys.exit(str(error))
     except KeyboardInterrupt:
@@ -279,6 +317,9 @@ def main(arguments=None):
     path = os.path.relpath(args.output)
     if stopped:
         print(f"Stopped when {progress.done:.0%} was done: the picture so far is {path}")
+        if state_path(args.output).exists():
+            again = "RESUME=1" if "MAKELEVEL" in os.environ else "--resume"
+            print(f"The same command with {again} goes on with level {progress.level}")
     else:
         minutes, seconds = divmod(round(time.monotonic() - begun), 60)
         print(f"Finished in {minutes} min {seconds} s: {path}")

@@ -46,6 +46,28 @@ def make_folder(path):
 
 
 @contextmanager
+def stored_state(path, otherwise):
+    """Give the arrays of an .npz file, by name, to a block that takes them apart.
+
+    Arguments:
+    otherwise -- what to do where they cannot be had: it ends the sentence
+
+    Raises FileNotFoundError, or ValueError for a file that cannot be read or taken apart.
+    """
+    import numpy as np  # here: most commands that write files do without
+
+    try:
+        with np.load(path) as file:
+            yield dict(file)
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"{path} is not there, so no run can be continued: {otherwise}"
+        ) from None
+    except Exception:  # zipfile, NumPy and Python's tokenizer raise their own kinds
+        raise ValueError(f"{path} is damaged: {otherwise}") from None
+
+
+@contextmanager
 def claimed(folder):
     """Claim a folder, made if missing, for this process alone while the block runs.
 

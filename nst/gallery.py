@@ -23,7 +23,7 @@ import tempfile
 import threading
 import time
 from concurrent.futures import CancelledError
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -36,12 +36,15 @@ from nst.easel import ProgressLine, get_painter
 from nst.files import whole_file
 from nst.options import Parser, own_path, whole_number
 from nst.pairs import own_pairs, read_pairs
-from nst.pictures import SHORTEST_SIDE, check_picture_path, save_image
+from nst.pictures import SHORTEST_SIDE, check_picture_path, fit_size, save_image
 from nst.runner import run
 from nst.sheets import contact_sheet
 
 ONE_AT_A_TIME = threading.Lock()  # however many threads a Dask worker has
 LOST = "the Dask scheduler was lost: when it is back, run the same command again"
+EVALUATIONS = 6  # from which the time of the whole list is estimated
+ITERATIONS = 200  # the lab's
+KERNEL = 7  # seconds that the lab takes to start
 PATIENCE = 5  # seconds without a result, before it is said that a cluster has no workers
 
 
@@ -69,8 +72,16 @@ def paint(content, style, values, folder=None):
 
     Raises RuntimeError.
     """
+    start = time.monotonic()
+    with _scratch(content, style, values, folder) as (scratch, values):
+        METHODS[values.pop("METHOD", "paint")](scratch, values)
+        return Path(scratch, "generated_image.jpg").read_bytes(), time.monotonic() - start
+
+
+@contextmanager
+def _scratch(content, style, values, folder):
+    """Put a pair into a scratch folder; give the folder, and the lab's parameters for it."""
     with ONE_AT_A_TIME, tempfile.TemporaryDirectory(prefix=".gallery-", dir=folder) as scratch:
-        start = time.monotonic()
         values = values | {"OUTPUT_DIR": scratch}
         for role, (name, data) in {"CONTENT": content, "STYLE": style}.items():
             picture = Path(scratch, role.lower(), name)
@@ -78,10 +89,9 @@ def paint(content, style, values, folder=None):
             picture.write_bytes(data)
             values[f"{role}_IMAGE"] = str(picture)
         try:
-            METHODS[values.pop("METHOD", "paint")](Path(scratch), values)
+            yield Path(scratch), values
         except (MemoryError, OSError, RuntimeError, ValueError) as error:
             raise RuntimeError(str(error).replace(scratch + os.sep, "")) from None
-        return Path(scratch, "generated_image.jpg").read_bytes(), time.monotonic() - start
 
 
 def _run_lab(scratch, values):
@@ -96,19 +106,45 @@ def _run_lab(scratch, values):
 
 def _paint_soon(scratch, values):
     """Paint from coarse to fine; of the lab's parameters SIZE, PRECISION and VGG_MODEL count."""
-    names = {"SIZE": "size", "PRECISION": "precision", "VGG_MODEL": "model"}
-    settings = {"size": CONFIG.IMAGE_WIDTH}
-    settings |= {names[name]: value for name, value in values.items() if name in names}
     line = ProgressLine()
-    pictures = values["CONTENT_IMAGE"], values["STYLE_IMAGE"]
-    with closing(get_painter()(*pictures, **settings)) as painting:
+    with closing(_begin_soon(values)) as painting:
         for progress in painting:
             line.show(progress)
     line.end()
     save_image(scratch / "generated_image.jpg", progress.full_size())
 
 
+def _begin_soon(values):
+    names = {"SIZE": "size", "PRECISION": "precision", "VGG_MODEL": "model"}
+    settings = {"size": CONFIG.IMAGE_WIDTH}
+    settings |= {names[name]: value for name, value in values.items() if name in names}
+    return get_painter()(values["CONTENT_IMAGE"], values["STYLE_IMAGE"], **settings)
+
+
 METHODS = {"paint": _paint_soon, "lab": _run_lab}
+
+
+def estimate(content, style, values, sizes, folder=None):
+    """Say what `paint` will take for pictures of the given sizes, from a few evaluations of one.
+
+    Arguments:
+    content, style, values, folder -- see `paint`; the pair of the first size
+    sizes -- list of (height, width)
+
+    Returns:
+    seconds; raises RuntimeError, in one sentence
+    """
+    with _scratch(content, style, values, folder) as (_, values):
+        with closing(_begin_soon(values)) as painting:
+            begun = time.monotonic()
+            *_, progress = islice(painting, EVALUATIONS)
+        seconds = time.monotonic() - begun + progress.seconds_left  # for one
+        from nst.painting import work  # `_begin_soon` has imported it
+
+        if values.get("METHOD") != "lab":
+            return seconds * sum(work(*size) for size in sizes) / work(*sizes[0])
+        steps = values.get("ITERATIONS", ITERATIONS) * sum(h * w for h, w in sizes)
+        return KERNEL * len(sizes) + seconds * steps / work(*sizes[0])
 
 
 def make_gallery(pairs, output, values, client=None):
@@ -129,6 +165,7 @@ def make_gallery(pairs, output, values, client=None):
     if client:
         painted = _paint_on_cluster(todo, values, client)
     else:
+        _announce(pairs, output, values)
         painted = _paint_here(todo, values, output)
     for pair, result in painted:
         try:
@@ -141,6 +178,20 @@ def make_gallery(pairs, output, values, client=None):
         rows[pair] = row
         print(f"{len(rows)} of {len(pairs)}:", *filter(None, row), flush=True)
     return [rows.get(pair) or Row(pair.name, "failed", "", LOST) for pair in pairs]
+
+
+def _announce(pairs, output, values):
+    """Print how many pictures there are to paint here, and what they will take."""
+    sizes = {}
+    for pair in pairs:
+        with suppress(MemoryError, OSError, ValueError):  # it is told in its turn
+            if not (output / f"{pair.name}.jpg").exists():
+                sizes[pair] = fit_size(pair.content, values.get("SIZE", CONFIG.IMAGE_WIDTH))
+    with suppress(OSError, RuntimeError, StopIteration):
+        first = [(path.name, path.read_bytes()) for path in next(iter(sizes))[1:]]
+        seconds = estimate(*first, values, list(sizes.values()), output)
+        minutes = f"{seconds / 60:.0f} min" if seconds > 90 else f"{max(1, round(seconds))} s"
+        print(f"{len(sizes)} of {len(pairs)} to paint: about {minutes}", flush=True)
 
 
 def _todo(pairs, output, rows):
@@ -244,9 +295,6 @@ def _result(future):
             f"a worker does not find the project ({error}): "
             "start it in the project's folder with PYTHONPATH=."
         ) from None
-
-
-# --- the contact sheet ---------------------------------------------------------------------------
 
 
 # --- the command ---------------------------------------------------------------------------------

@@ -80,6 +80,8 @@ def _convolve(x, W, transposed):
     if not transposed:
         return tf.nn.conv2d(x, W, strides=1, padding="SAME")
     shape = (*x.shape.as_list()[:3], W.shape.as_list()[2])
+    if None in shape:  # images of every size
+        shape = tf.concat([tf.shape(x)[:3], shape[3:]], axis=0)
     return tf.nn.conv2d_backprop_input(shape, W, x, strides=[1] * 4, padding="SAME")
 
 

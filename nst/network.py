@@ -1,6 +1,8 @@
 """VGG as a graph: a dictionary of layers, frozen."""
 
 import math
+from contextlib import closing, contextmanager
+from typing import NamedTuple
 
 import numpy as np
 import psutil
@@ -15,7 +17,7 @@ from nst.gradients import (
 )
 from nst.processor import choose_kernels, computes_bfloat16
 from nst.tf1 import compute_whole_float32, import_tensorflow
-from nst.weights import layer_names, read_named_vgg
+from nst.weights import layer_names, read_named_vgg, read_vgg
 
 tf = import_tensorflow()
 
@@ -82,12 +84,16 @@ def build_vgg(weights, height, width, precision, pooling="average"):
 
     Arguments:
     weights -- as `read_vgg` returns them; taken out of the dict one by one, to be freed
+    height, width -- of the images, or None for images of every size: then `input` is a placeholder
     """
     compute_whole_float32(tf)
     dtype = tf.as_dtype(precision)
     pool = {"average": tf.nn.avg_pool2d, "max": tf.nn.max_pool2d}[pooling]
     way = choose_kernels(precision)
-    model = {"input": _input_variable(height, width)}
+    if height is None:
+        model = {"input": tf.placeholder(tf.float32, (1, None, None, CONFIG.COLOR_CHANNELS))}
+    else:
+        model = {"input": _input_variable(height, width)}
     layer = model["input"]
     for name in layer_names(19 if "conv3_4" in weights else 16):
         if name == "conv1_1":  # bfloat16's 8 bits are too few for pixels; 3 channels cost little
@@ -176,3 +182,45 @@ def choose_precision(precision="auto"):
     if precision != "auto":
         raise ValueError(f"the precision is {precision!r}: choose 'float32', 'bfloat16' or 'auto'")
     return "bfloat16" if computes_bfloat16() else "float32"
+
+
+# --- networks of many sizes, one after the other --------------------------------------------------
+
+
+class Weights(NamedTuple):
+    """VGG's weights, read once for the networks of all sizes."""
+
+    convolutions: dict  # from layer name to (W, b), rounded to the precision
+    precision: str
+
+
+def read_weights(path, precision):
+    """Read VGG's weights and round them to a precision, "float32" or "bfloat16"."""
+    dtype = tf.as_dtype(precision)
+    _, convolutions = read_vgg(path)
+    for name in set(convolutions) - {"conv1_1"}:
+        W, b = convolutions[name]
+        convolutions[name] = (round_kernel(W, dtype), b)
+    return Weights(convolutions, precision)
+
+
+@contextmanager
+def open_network(weights, height=None, width=None):
+    """Build VGG for one size, or every one; give (session, layers); free both at the end.
+
+    Arguments:
+    weights -- Weights
+    height, width -- see `build_vgg`, which makes the layers
+    """
+    with closing(tf.Session(graph=tf.Graph())) as sess:
+        with as_defaults(sess):
+            layers = build_vgg(dict(weights.convolutions), height, width, weights.precision)
+            ease_gram_matrices(sess.graph)
+        yield sess, layers
+
+
+@contextmanager
+def as_defaults(sess):
+    """Have a session and its graph for the default ones."""
+    with sess.graph.as_default(), sess.as_default():
+        yield

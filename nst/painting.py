@@ -21,6 +21,7 @@ painted first, enlarged, and painted on. What each choice is for, and where it c
 - L-BFGS (Gatys et al., 2016), SciPy's. Pixels beyond 0-255, which would be clipped, and a clipped
   picture has other statistics, have a cost: SciPy's bounds are Python lists, slow and large.
   A new level starts with an empty memory, since its costs are other functions of other pixels.
+  A level that is cut into tiles has an L-BFGS of our own, which needs half the memory.
   Tried and not better: a descent in a cosine basis that prefers smooth changes, another first step,
   a memory of 20.
 
@@ -29,30 +30,19 @@ Nothing is random.
 
 import math
 import time
-from contextlib import closing, contextmanager
+from contextlib import closing
 from typing import NamedTuple
 
 import numpy as np
 
+from nst.budget import pixels_at_once
 from nst.config import CONFIG, PROJECT
-from nst.costs import (
-    CONTENT_LAYER,
-    STYLE_LAYERS,
-    content_cost,
-    layout_cost,
-    range_cost,
-    statistics,
-    style_cost,
-)
-from nst.descent import descend
-from nst.gradients import ease_gram_matrices, round_kernel
-from nst.network import build_vgg, check_memory, choose_precision
+from nst.costs import STYLE_LAYERS, layout_cost, range_cost
+from nst.descent import descend, descend_lean
+from nst.network import choose_precision, read_weights
 from nst.pictures import fit_size, load_image, to_pixels
 from nst.recolouring import clip, recolour, resize
-from nst.tf1 import import_tensorflow
-from nst.weights import read_vgg
-
-tf = import_tensorflow()
+from nst.tiles import Level, cut, evaluation, measure_texture, pixels_to_see
 
 FIRST_SIDE = 87  # pixels, root of the first level's area: 100×75; smaller ones lose the subject
 EVALUATIONS = (54, 36, 26, 12, 5)  # a level; a level costs four times the one before
@@ -63,7 +53,6 @@ DETAIL = 0.25  # share of the photograph's detail
 PASSES = 0.7  # of the style and of the content through a network, in evaluations
 OVERHEAD = 3000  # pixels: what an evaluation takes beside its pixels, measured on two cores
 STYLE_PIXELS = 800 * 600  # of a style picture that large strokes would make larger than the level
-BYTES_PER_PIXEL = 2900  # in float32 at the peak, beside 1 GB; bfloat16 takes a tenth less
 
 
 class Progress(NamedTuple):
@@ -75,6 +64,8 @@ class Progress(NamedTuple):
     levels: int
     done: float  # share of the work, 0-1
     seconds_left: float | None  # None until it is known, after the second evaluation
+    tiles: int = 1  # into which this level is cut, to fit into memory
+    start: np.ndarray | None = None  # what the level before ended with, at its size
 
     def full_size(self):
         """Return the picture so far at its full size: (1, height, width, 3), normalised."""
@@ -94,6 +85,8 @@ def paint(
     strokes=1.0,
     precision="auto",
     model=PROJECT / CONFIG.VGG_MODEL,
+    memory=None,
+    resume=None,
 ):
     """Paint a picture; loop over what this returns and keep the last.
 
@@ -113,9 +106,13 @@ def paint(
     strokes -- size of the strokes: 2 doubles, 0.5 halves them; 0.25 to 4
     precision -- "float32", "bfloat16" or "auto", see `choose_precision`
     model -- VGG's weight file
+    memory -- GB that may be taken, default half of what is free; what does not fit at once is
+        painted in tiles, to the same picture (nst/tiles.py)
+    resume -- (level, start) of a Progress of the same painting, which goes on with that level
 
     Returns:
-    generator of `Progress`, one for each evaluation of the costs
+    generator of `Progress`, one for each evaluation of the costs, and one at the beginning of a
+    level in tiles, where evaluations are long
 
     Raises OSError, ValueError or MemoryError, before any work.
     """
@@ -127,11 +124,14 @@ def paint(
     if not styles or min(styles.values()) < 0 or not 0 < sum(styles.values()) < math.inf:
         raise ValueError(f"the styles' weights are {styles}: give each a number above 0")
     full = fit_size(content, size)
-    check_memory(*full, BYTES_PER_PIXEL, "painting")
+    limit = pixels_at_once(*full, memory)
+    if resume:
+        _check_resume(resume, full)
     for path in (content, *styles):
         load_image(path, 16, 16)  # damage shows now, not after a minute
-    weights = _read_weights(model, choose_precision(precision))
-    return _paint(content, styles, full, strength, colours, strokes, weights)
+    weights = read_weights(model, choose_precision(precision))
+    begin, start = resume or (1, None)
+    return _paint(content, styles, full, strength, colours, strokes, weights, limit, begin, start)
 
 
 def _check(name, value, low, high):
@@ -139,32 +139,59 @@ def _check(name, value, low, high):
         raise ValueError(f"the {name} is {value!r}: give a number from {low} to {high}")
 
 
-def _paint(content, styles, full, strength, colours, strokes, weights):
-    """Do the work of `paint`: the levels, one after the other."""
+def _check_resume(resume, full):
+    level, start = resume
     sizes = level_sizes(*full)
-    clock = _Clock(sizes)
-    image = photo = None
-    for number, (height, width) in enumerate(sizes):
+    if not 1 < level <= len(sizes) or start.shape != (1, *sizes[level - 2], 3):
+        raise ValueError(
+            f"level {level} cannot go on from an image of shape {start.shape}: resume with what "
+            "a painting of the same size has told"
+        )
+
+
+def _paint(content, styles, full, strength, colours, strokes, weights, limit, begin, image):
+    """Do the work of `paint`: the levels from `begin` on, one after the other."""
+    sizes = level_sizes(*full)
+    clock = _Clock(sizes, limit)
+    photo = None if image is None else _read(content, *sizes[begin - 2])
+    for number, (height, width) in enumerate(sizes[begin - 1 :], begin - 1):
         clock.begin(number)
         coarse, photo, small = photo, _read(content, height, width), image
-        targets = style_statistics(styles, photo, colours, strokes, weights)
-        if small is None:
-            image = photo
-        else:
-            detail = photo - resize(coarse, height, width)
-            image = clip(resize(small, height, width) + DETAIL * detail)
-        with _network(height, width, weights) as (sess, layers):
-            with _defaults(sess):  # not while the caller has the word
-                cost = _content_cost(sess, layers, photo, targets)
-                cost += style_weight(strength, number) * style_cost(layers, targets)
-                cost += range_cost(layers["input"])
-                if number >= HELD_FROM:
-                    cost += HOLD * layout_cost(layers["input"], small)
-                evaluate = _evaluation(sess, layers["input"], cost)
-            descent = descend(evaluate, image, evaluations(number))
+        image = photo if small is None else _enlarge(small, coarse, photo)
+        tiles = len(cut(height, width, limit))
+        place = full, number + 1, len(sizes)
+        if tiles > 1:
+            yield Progress(image, *place, *clock.now(), tiles, small)
+        targets = style_statistics(styles, photo, colours, strokes, weights, limit)
+        level = Level(photo, targets, style_weight(strength, number), _pixel_cost(number, small))
+        with evaluation(level, weights, limit) as evaluate:
+            way = descend if tiles == 1 else descend_lean
+            descent = way(evaluate, image, evaluations(number))
             with closing(descent):  # its thread ends before the session does
                 for image in descent:
-                    yield Progress(image, full, number + 1, len(sizes), *clock.tick())
+                    yield Progress(image, *place, *clock.tick(), tiles, small)
+
+
+def _enlarge(small, coarse, photo):
+    """Begin a level: the level before, larger, and a part of what its photograph could not show."""
+    size = photo.shape[1:3]
+    return clip(resize(small, *size) + DETAIL * (photo - resize(coarse, *size)))
+
+
+def _pixel_cost(number, small):
+    """Return what pixels cost by themselves at the level of that number, as a function of a tensor.
+
+    Arguments:
+    small -- what the level before ended with
+    """
+
+    def cost(image):
+        terms = range_cost(image)
+        if number >= HELD_FROM:
+            terms += HOLD * layout_cost(image, small)
+        return terms
+
+    return cost
 
 
 # --- sizes and weights ---------------------------------------------------------------------------
@@ -187,6 +214,16 @@ def evaluations(number):
     return EVALUATIONS[min(number, len(EVALUATIONS) - 1)]
 
 
+def work(height, width, limit=math.inf):
+    """Say what a painting takes: pixels through the network in evaluations, and what goes beside.
+
+    Arguments:
+    limit -- pixels that the network may see at once
+    """
+    units = [pixels_to_see(*size, limit) + OVERHEAD for size in level_sizes(height, width)]
+    return sum((evaluations(number) + PASSES) * unit for number, unit in enumerate(units))
+
+
 def style_weight(strength, number):
     """Turn a strength of 0-1 into the style cost's weight beside the content cost: 1.6-160.
 
@@ -200,65 +237,17 @@ def style_weight(strength, number):
     return 16 * 100 ** (strength - 0.5) * LAYOUT[min(number, len(LAYOUT) - 1)]
 
 
-# --- networks ------------------------------------------------------------------------------------
+# --- the style ------------------------------------------------------------------------------------
 
 
-class _Weights(NamedTuple):
-    convolutions: dict  # from layer name to (W, b), rounded to the precision
-    precision: str
-
-
-def _read_weights(path, precision):
-    """Read VGG's weights once for the networks of all sizes."""
-    dtype = tf.as_dtype(precision)
-    _, convolutions = read_vgg(path)
-    for name in set(convolutions) - {"conv1_1"}:
-        W, b = convolutions[name]
-        convolutions[name] = (round_kernel(W, dtype), b)
-    return _Weights(convolutions, precision)
-
-
-@contextmanager
-def _network(height, width, weights):
-    """Build VGG for one size; give (session, dict of tensors); free both at the end."""
-    with closing(tf.Session(graph=tf.Graph())) as sess:
-        with _defaults(sess):
-            layers = build_vgg(dict(weights.convolutions), height, width, weights.precision)
-            ease_gram_matrices(sess.graph)
-        yield sess, layers
-
-
-@contextmanager
-def _defaults(sess):
-    """Have a session and its graph for the default ones."""
-    with sess.graph.as_default(), sess.as_default():
-        yield
-
-
-def _evaluation(sess, variable, cost):
-    """Return the function from an image to the cost and its gradient."""
-    (gradient,) = tf.gradients(cost, variable)
-
-    def evaluate(image):
-        with sess.as_default():
-            sess.run(variable.assign(image))
-            return sess.run([cost, gradient])
-
-    return evaluate
-
-
-def _content_cost(sess, layers, photo, targets):
-    """Write the content cost of a level whose photograph is (1, h, w, 3), normalised."""
-    a_G = layers[CONTENT_LAYER]
-    sess.run(layers["input"].assign(photo))
-    return content_cost(a_G, sess.run(a_G), targets[STYLE_LAYERS.index(CONTENT_LAYER)])
-
-
-def style_statistics(styles, photo, colours, strokes, weights):
+def style_statistics(styles, photo, colours, strokes, weights, limit=math.inf):
     """Measure the style pictures at the scale of one level, and mix them by their weights.
 
     The sum of weighted squared distances from several targets has its least value at their
     weighted mean, so several styles cost no more than one.
+
+    Arguments:
+    limit -- pixels that the network may see at once
 
     Returns:
     for each of STYLE_LAYERS a list of the three arrays of `statistics`
@@ -269,12 +258,9 @@ def style_statistics(styles, photo, colours, strokes, weights):
         picture = _read_style(style, photo[0, ..., 0].size, strokes)
         if colours == "content":
             picture = clip(recolour(picture, photo))
-        with _network(*picture.shape[1:3], weights) as (sess, layers), _defaults(sess):
-            sess.run(layers["input"].assign(picture))
-            found = sess.run([statistics(layers[name]) for name in STYLE_LAYERS])
         mixed = [
             [old + weight / total * new for old, new in zip(*pair, strict=True)]
-            for pair in zip(mixed, found, strict=True)
+            for pair in zip(mixed, measure_texture(picture, weights, limit), strict=True)
         ]
     return mixed
 
@@ -308,29 +294,35 @@ def _read_style(path, pixels, strokes):
 class _Clock:
     """Estimates the time left: work is pixels times evaluations, and every level has to begin."""
 
-    def __init__(self, sizes):
-        self._unit = [height * width + OVERHEAD for height, width in sizes]  # an evaluation
+    def __init__(self, sizes, limit=math.inf):
+        self._unit = [pixels_to_see(*size, limit) + OVERHEAD for size in sizes]  # an evaluation
         self._counts = [evaluations(number) for number in range(len(sizes))]
+        self._whole = work(*sizes[-1], limit)
         self._rate = None  # seconds a unit
+        self._build = 0.0  # seconds a level
 
     def begin(self, number):
         """Note that a level begins."""
         self._number, self._ticks = number, [time.perf_counter()]
 
     def tick(self):
-        """Note an evaluation; return the share of the work that is done and the seconds left."""
-        unit = self._unit[self._number]
+        """Note an evaluation; return `now`."""
         self._ticks.append(time.perf_counter())
+        return self.now()
+
+    def now(self):
+        """Return the share of the work that is done and the seconds left."""
         taken = np.diff(self._ticks)  # the first one with the building of the graphs
+        unit = self._unit[self._number]
         if len(taken) > 1:
             self._rate = float(np.median(taken[1:])) / unit  # some are slow
-        left = (self._counts[self._number] - len(taken)) * unit
-        later = range(self._number + 1, len(self._unit))
-        left += sum((self._counts[n] + PASSES) * self._unit[n] for n in later)
-        whole = sum((c + PASSES) * u for c, u in zip(self._counts, self._unit, strict=True))
-        done = 1 - left / whole
+        later = range(self._number + (len(taken) > 0), len(self._unit))
+        left = sum((self._counts[n] + PASSES) * self._unit[n] for n in later)
+        if len(taken):
+            left += (self._counts[self._number] - len(taken)) * unit
+        done = 1 - left / self._whole
         if self._rate is None:
             return done, None
-        # building a graph takes the same for every size
-        build = max(0.0, taken[0] - self._rate * (1 + PASSES) * unit)
-        return done, float(left * self._rate + build * len(later))
+        if len(taken):  # building a graph takes the same for every size
+            self._build = max(0.0, taken[0] - self._rate * (1 + PASSES) * unit)
+        return done, float(left * self._rate + self._build * len(later))

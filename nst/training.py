@@ -14,7 +14,7 @@ import psutil
 from IPython.display import display
 
 from nst.config import CONFIG
-from nst.files import claimed, whole_file
+from nst.files import claimed, stored_state, whole_file
 from nst.notebook import PROGRESS_ID
 from nst.pictures import (
     check_picture_path,
@@ -286,20 +286,12 @@ class Run:
 
     def _read_state(self):
         path = self.output_dir / "state.npz"
-        try:
-            with np.load(path) as file:
-                state = dict(file)
+        with stored_state(path, "set RESUME = False") as state:
             first = int(state["iteration"]) + 1
             state["history"] = state["history"].reshape(-1, 4)
             state["costs"] = state["costs"].reshape(5)
-        except FileNotFoundError:
-            raise FileNotFoundError(
-                f"{path} is not there, so no run can be continued: set RESUME = False"
-            ) from None
-        except Exception:  # zipfile, NumPy and Python's tokenizer raise their own kinds
-            raise ValueError(f"{path} is damaged: set RESUME = False") from None
-        if first < 1:
-            raise ValueError(f"{path} is damaged: set RESUME = False")
+            if first < 1:
+                raise ValueError
         if first >= self.num_iterations:
             raise ValueError(
                 f"{path} is from a run that did all its {first} iterations: set RESUME = False, or "

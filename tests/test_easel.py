@@ -78,11 +78,11 @@ def test_every_option_reaches_the_painter(monkeypatch, pictures, tmp_path, fake_
     monkeypatch.setattr(painting, "paint", paint)
     photo, painted = map(str, pictures)
     options = ["--size=48", "--strength=light", "--colours=content", "--strokes=2"]
-    options += ["--precision=float32"]
+    options += ["--precision=float32", "--memory=5"]
     paths = ["--weights", str(fake_weights), "--output", str(tmp_path / "made.jpg")]
     easel.main([photo, f"{painted}:2", f"{photo}:0.5", *options, *paths])
     settings = {"size": 48, "strength": 0.25, "colours": "content", "strokes": 2.0}
-    settings |= {"precision": "float32", "model": str(fake_weights)}
+    settings |= {"precision": "float32", "model": str(fake_weights), "memory": 5.0}
     assert asked == [(photo, {painted: 2.0, photo: 0.5}, settings)]
 
 
@@ -209,7 +209,7 @@ def test_a_result_that_cannot_be_written_is_kept_elsewhere(tmp_path):
     in_the_way = tmp_path / "made"
     in_the_way.touch()
     progress = Progress(np.zeros((1, 20, 30, 3), np.float32), (40, 60), 1, 1, 1.0, 0.0)
-    keeper = easel.Keeper(in_the_way / "picture.png", easel.Brake(), easel.ProgressLine())
+    keeper = easel.Keeper(in_the_way / "picture.png", easel.Brake(), easel.ProgressLine(), dict)
     with pytest.raises(
         OSError, match=r"^the folder .*made cannot be made \(File ex.*\): "
     ) as error:

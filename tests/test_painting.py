@@ -11,9 +11,10 @@ from PIL import Image
 
 from nst import costs, painting, recolouring
 from nst.config import CONFIG, PROJECT
-from nst.descent import descend
-from nst.network import tf
+from nst.descent import descend, descend_lean
+from nst.network import as_defaults, open_network, read_weights, tf
 from nst.painting import level_sizes, paint
+from nst.tiles import Level, evaluation
 from tests.benchmark import painter
 
 REAL_WEIGHTS = PROJECT / CONFIG.VGG_MODEL
@@ -129,16 +130,14 @@ def test_only_pixels_out_of_range_have_a_range_cost():
 
 
 def test_gradient_is_that_of_finite_differences(photo, painted, fake_weights):
-    weights = painting._read_weights(fake_weights, "float32")
-    height, width = 24, 32
-    small = painting._read(photo, 12, 16)
-    image = painting._read(photo, height, width)
+    weights = read_weights(fake_weights, "float32")
+    small, image = painting._read(photo, 12, 16), painting._read(photo, 24, 32)
     targets = painting.style_statistics({painted: 1}, image, "style", 1.0, weights)
-    with painting._network(height, width, weights) as (sess, layers), painting._defaults(sess):
-        cost = painting._content_cost(sess, layers, image, targets)
-        cost += 3 * costs.style_cost(layers, targets)
-        cost += 2 * costs.layout_cost(layers["input"], small) + costs.range_cost(layers["input"])
-        evaluate_at = painting._evaluation(sess, layers["input"], cost)
+
+    def pixel_cost(tensor):
+        return 2 * costs.layout_cost(tensor, small) + costs.range_cost(tensor)
+
+    with evaluation(Level(image, targets, 3.0, pixel_cost), weights) as evaluate_at:
         rng = np.random.default_rng(0)
         start = image + rng.normal(0, 10, image.shape).astype(np.float32)
         _, gradient = evaluate_at(start)
@@ -150,20 +149,55 @@ def test_gradient_is_that_of_finite_differences(photo, painted, fake_weights):
             assert (up - down) / 0.1 == pytest.approx(expected, rel=0.03)
 
 
-def test_descent_finds_the_least_value():
+@pytest.mark.parametrize("way", [descend, descend_lean])
+def test_descent_finds_the_least_value(way):
     goal = np.linspace(-20, 20, 12).reshape(1, 2, 2, 3).astype(np.float32)
 
     def valley(image):
         slopes = np.arange(1, 13).reshape(goal.shape)
         return np.sum(slopes * (image - goal) ** 2), 2 * slopes * (image - goal)
 
-    *_, last = descend(valley, np.zeros_like(goal), 40)
+    *_, last = way(valley, np.zeros_like(goal), 40)
     np.testing.assert_allclose(last, goal, atol=1e-2)
 
 
-def test_descent_tells_of_a_cost_that_is_no_number():
+def test_a_step_too_long_is_shortened():
+    """The first step, of 3 grey levels, is 100 times too long here."""
+    costs_seen = []
+
+    def narrow_valley(image):
+        costs_seen.append(float(np.sum(np.float64(image - 0.02) ** 2)) * 1e6)
+        return costs_seen[-1], 2e6 * (image - 0.02)
+
+    images = list(descend_lean(narrow_valley, np.zeros((1, 3, 4, 3), np.float32), 12))
+    assert len(images) == len(costs_seen) == 12
+    assert costs_seen[1] > 1000 * costs_seen[0]
+    told = [float(np.sum(np.float64(image - 0.02) ** 2)) * 1e6 for image in images]
+    np.testing.assert_allclose(told, np.minimum.accumulate(costs_seen))
+    assert told[-1] < 1e-3 * told[0]
+
+
+def test_the_lean_descent_remembers_as_scipy_s_does():
+    """On a long bent valley the gradient alone would not get far."""
+    scales = np.geomspace(1, 300, 48).reshape(1, 4, 4, 3)
+
+    def valley(image):
+        x = np.float64(image)
+        bent = x - 0.01 * np.roll(x, 1, axis=2) ** 2
+        cost = float(np.sum(scales * bent**2))
+        gradient = 2 * scales * bent
+        gradient -= np.roll(gradient * 0.02 * np.roll(x, 1, axis=2), -1, axis=2)
+        return cost, np.float32(gradient)
+
+    start = np.random.default_rng(0).normal(0, 10, scales.shape).astype(np.float32)
+    reached = [valley(list(way(valley, start, 40))[-1])[0] for way in (descend, descend_lean)]
+    assert reached[1] < 3 * reached[0] < 1e-3 * valley(start)[0]
+
+
+@pytest.mark.parametrize("way", [descend, descend_lean])
+def test_descent_tells_of_a_cost_that_is_no_number(way):
     with pytest.raises(FloatingPointError, match=r"the cost became nan: paint with --precision"):
-        list(descend(lambda x: (np.nan, x), np.zeros((1, 2, 2, 3), np.float32), 3))
+        list(way(lambda x: (np.nan, x), np.zeros((1, 2, 2, 3), np.float32), 3))
 
 
 # --- levels --------------------------------------------------------------------------------------
@@ -232,7 +266,7 @@ def test_painting_is_repeatable_and_changes_the_picture(
 
 def test_several_styles_mix_by_their_weights(photo, painted, tmp_path, fake_weights):
     red = save(tmp_path / "red.png", np.full((90, 120, 3), (200, 30, 20)))
-    weights = painting._read_weights(fake_weights, "float32")
+    weights = read_weights(fake_weights, "float32")
     image = painting._read(photo, 30, 40)
 
     def measure(styles):
@@ -246,15 +280,15 @@ def test_several_styles_mix_by_their_weights(photo, painted, tmp_path, fake_weig
 
 def distances(progress, photo, style, model):
     """Return the content and style distance of a picture, by the network of `model`."""
-    weights = painting._read_weights(model, "float32")
-    height, width = progress.size
-    image = painting._read(photo, height, width)
+    weights = read_weights(model, "float32")
+    image = painting._read(photo, *progress.size)
     targets = painting.style_statistics({style: 1}, image, "style", 1.0, weights)
-    with painting._network(height, width, weights) as (sess, layers), painting._defaults(sess):
-        content = painting._content_cost(sess, layers, image, targets)
-        style = costs.style_cost(layers, targets)
-        sess.run(layers["input"].assign(progress.image))
-        return sess.run([content, style])
+    with open_network(weights) as (sess, layers), as_defaults(sess):
+        a_G = layers[costs.CONTENT_LAYER]
+        a_C = sess.run(a_G, {layers["input"]: image})
+        target = targets[costs.STYLE_LAYERS.index(costs.CONTENT_LAYER)]
+        both = [costs.content_cost(a_G, a_C, target), costs.style_cost(layers, targets)]
+        return sess.run(both, {layers["input"]: progress.image})
 
 
 def test_strength_moves_the_picture_from_content_to_style(

@@ -1,0 +1,56 @@
+"""How much of a picture the network may see at once, so that a painting fits into memory."""
+
+import math
+
+import psutil
+
+from nst.network import check_memory, tf
+from nst.tiles import HALO
+
+# Bytes that the process takes at its peak, in float32; bfloat16 takes less.
+BASE = 1.1e9  # TensorFlow and the weights
+SEEN = 2900  # a pixel that the network sees
+KEPT = 320  # a pixel of a picture in tiles: L-BFGS's images, the photograph and its conv4_2
+SMALLEST = (256 + 2 * HALO) ** 2  # pixels of a window; smaller ones are nearly all halo
+
+
+def pixels_at_once(height, width, memory=None):
+    """Say how many pixels the network may see at once in a painting of this size.
+
+    Arguments:
+    memory -- GB that the process may take; default half of what is free, or the least that works
+
+    Returns:
+    a number for `nst.tiles.cut`, infinite where the picture need not be cut
+
+    Raises ValueError, or MemoryError where even tiles would not fit, in one sentence.
+    """
+    if memory is not None and not memory > 0:  # nor NaN
+        raise ValueError(f"the memory is {memory!r}: give a number of GB above 0")
+    if memory is None and tf.config.list_physical_devices("GPU"):  # it has memory of its own
+        check_memory(height, width, SEEN, "painting")
+        return math.inf
+    pixels = height * width
+    whole, tiled = BASE + SEEN * pixels, BASE + KEPT * pixels
+    least = min(whole, tiled + SEEN * SMALLEST)
+    free = _free()
+    allowed = max(free / 2, least) if memory is None else 1e9 * memory
+    if least > free:
+        zoom = math.sqrt(max(free - BASE - SEEN * SMALLEST, 0) / (KEPT * pixels))
+        raise MemoryError(
+            f"painting on {width}×{height} pixels takes {least / 1e9:.0f} GB of memory, "
+            f"{free / 1e9:.0f} GB are free: {math.floor(zoom * width)}×"
+            f"{math.floor(zoom * height)} is the largest size of this shape that fits"
+        )
+    if least > allowed:
+        raise MemoryError(
+            f"painting on {width}×{height} pixels takes {math.ceil(least / 1e8) / 10} GB of memory "
+            f"or more, and {memory:g} GB are allowed: allow more, or choose a smaller size"
+        )
+    allowed = min(allowed, free)
+    return math.inf if whole <= allowed else (allowed - tiled) / SEEN
+
+
+def _free():
+    """Return the bytes that this process has or can have."""
+    return psutil.virtual_memory().available + psutil.Process().memory_info().rss

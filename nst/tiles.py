@@ -1,0 +1,334 @@
+"""What a level of a painting costs, and its gradient: whole, or in tiles where memory is short.
+
+Tiles are no approximation. The costs know the network's activations by averages over positions
+alone: Gram matrices, means, the squared distance from the photograph. So a first pass averages over
+all tiles, and the cost J and its slopes dJ/d(average) follow for the whole picture. A second pass
+takes these slopes for given and carries them back through the network, tile by tile, to the pixels;
+the tiles' gradients add up to the whole picture's. So paint Galerne, Raad, Lezama and Morel (2024,
+"Scaling Painting Style Transfer", arXiv 2212.13459) in ultra high resolution.
+
+What makes it exact is where tiles are cut. A tile has pixels of its own, and about them a halo that
+the network sees too. One position of conv5_1, the deepest layer of the costs, has a cell of 16×16
+pixels and looks 70 pixels beyond it on each side, at 156×156 in all (`receptive_field`). A layer's
+position belongs to the tile that has its cell. Cuts and halo are multiples of 16, so that the
+poolings of a tile halve what those of the picture halve: the halo is 80. It ends at the picture's
+edge, where zeros are padded and the last cell is cut off as they are for the whole picture.
+"""
+
+import math
+from contextlib import closing, contextmanager
+from itertools import pairwise, product
+from typing import NamedTuple
+
+import numpy as np
+
+from nst.costs import (
+    CONTENT_LAYER,
+    STYLE_LAYERS,
+    content_cost,
+    content_unit,
+    deviations,
+    statistics,
+    style_cost,
+    style_distance,
+)
+from nst.network import as_defaults, open_network
+from nst.tf1 import import_tensorflow
+from nst.weights import layer_names
+
+tf = import_tensorflow()
+
+# --- where tiles are cut -------------------------------------------------------------------------
+
+
+def receptive_field(layer):
+    """Say what a layer's first position looks at, where there is no edge; in each direction.
+
+    Returns:
+    cell -- pixels from one position to the next; range(cell) are the position's own
+    first, end -- range(first, end) are the pixels that it looks at
+    """
+    names = layer_names(19)
+    cell, first, end = 1, 0, 1
+    for name in reversed(names[: names.index(layer) + 1]):
+        if name.startswith("conv"):
+            first, end = first - 1, end + 1
+        else:
+            cell, first, end = 2 * cell, 2 * first, 2 * end
+    return cell, first, end
+
+
+DEEPEST = "conv5_1"
+STEPS = {name: receptive_field(name)[0] for name in {*STYLE_LAYERS, CONTENT_LAYER}}
+CELL = STEPS[DEEPEST]
+HALO = -CELL * (receptive_field(DEEPEST)[1] // CELL)
+TWICE = 1.5  # what two passes over a tile take, in evaluations of a picture of its size
+
+
+class Span(NamedTuple):
+    """One side of a tile: its own pixels [begin, end), and those that the network sees."""
+
+    begin: int
+    end: int
+    first: int
+    last: int
+
+    def positions(self, step):
+        """Count the tile's own positions in a layer with one every `step` pixels."""
+        return -(-self.end // step) - self.begin // step
+
+
+class Tile(NamedTuple):
+    """A tile of a picture."""
+
+    rows: Span
+    columns: Span
+
+    def window(self, image):
+        """Return what the network sees of an image (1, h, w, 3): a view."""
+        rows, columns = (slice(span.first, span.last) for span in self)
+        return image[:, rows, columns]
+
+    def edges(self):
+        """Return top, bottom, left and right of the tile's own pixels in its window."""
+        return [edge - span.first for span in self for edge in (span.begin, span.end)]
+
+    def positions(self, step):
+        """Count the tile's own positions in a layer with one every `step` pixels."""
+        return self.rows.positions(step) * self.columns.positions(step)
+
+
+def cut(height, width, limit=math.inf):
+    """Cut a picture into tiles of which the network sees at most `limit` pixels at once.
+
+    Returns:
+    list of Tile by which as few pixels as possible are seen in all; one where the picture fits
+
+    Raises ValueError, in one sentence, where no tile is small enough.
+    """
+    choices = [
+        (rows.seen * columns.seen, rows.spans, columns.spans)
+        for rows, columns in product(_divisions(height), _divisions(width))
+        if rows.longest * columns.longest <= limit
+    ]
+    if not choices:
+        _, first, end = receptive_field(DEEPEST)
+        raise ValueError(
+            f"tiles of {limit:.0f} pixels are too small: {DEEPEST} looks at {end - first}×"
+            f"{end - first}, so that the least tile is {CELL + 2 * HALO}×{CELL + 2 * HALO}"
+        )
+    _, rows, columns = min(choices)
+    return [Tile(*spans) for spans in product(rows, columns)]
+
+
+def pixels_to_see(height, width, limit=math.inf):
+    """Say what an evaluation takes, in pixels of a picture that need not be cut."""
+    tiles = cut(height, width, limit)
+    seen = sum((r.last - r.first) * (c.last - c.first) for r, c in tiles)
+    return seen if len(tiles) == 1 else TWICE * seen
+
+
+class _Division(NamedTuple):
+    spans: list
+    seen: int  # pixels that the network sees of them all
+    longest: int
+
+
+def _divisions(length):
+    """List the ways to divide a side of a picture: into 1 span, 2, …, one for each cell."""
+    cells = -(-length // CELL)
+    divisions = []
+    for count in range(1, cells + 1):
+        edges = [CELL * (i * cells // count) for i in range(count)] + [length]
+        spans = [Span(b, e, max(0, b - HALO), min(length, e + HALO)) for b, e in pairwise(edges)]
+        lengths = [span.last - span.first for span in spans]
+        divisions.append(_Division(spans, sum(lengths), max(lengths)))
+    return divisions
+
+
+# --- the network on tiles ------------------------------------------------------------------------
+
+
+class _Network:
+    """VGG for windows of every size, and averages over tiles' own positions.
+
+    Attributes:
+    averages -- tensors: of each of STYLE_LAYERS the Gram matrix and the means, and the mean squared
+        distance of `content`, CONTENT_LAYER's activations, from `a_C`
+    totals -- placeholders for the same of the whole picture
+    textures -- the three `statistics` of each of STYLE_LAYERS, from `totals`
+    """
+
+    def __init__(self, sess, layers, tiles):
+        self.sess, self.tiles = sess, tiles
+        self._window, self._edges = layers["input"], tf.placeholder(tf.int32, [4])
+        own = {name: self._own_positions(layers[name], step) for name, step in STEPS.items()}
+        self.content = own[CONTENT_LAYER]
+        self.a_C = tf.placeholder(tf.float32, self.content.shape)
+        distance = tf.reduce_mean((self.content - self.a_C) ** 2)
+        of_style = [(a, STEPS[n]) for n in STYLE_LAYERS for a in statistics(own[n])[:2]]
+        found = [*of_style, (distance, STEPS[CONTENT_LAYER])]
+        self.averages, self._steps = zip(*found, strict=True)
+        self._positions = [sum(tile.positions(step) for tile in tiles) for step in self._steps]
+        self.totals = [tf.placeholder(tf.float32, a.shape) for a in self.averages]
+        pairs = zip(self.totals[:-1:2], self.totals[1::2], strict=True)
+        self.textures = [(gram, mean, deviations(gram, mean)) for gram, mean in pairs]
+        self._slopes = [tf.placeholder(tf.float32, a.shape) for a in self.averages]
+        (self._gradient,) = tf.gradients(self.averages, self._window, self._slopes)
+
+    def _own_positions(self, layer, step):
+        top, bottom, left, right = tf.unstack(self._edges)
+        return layer[:, top // step : -(-bottom // step), left // step : -(-right // step)]
+
+    def run(self, fetches, tile, image, feed=None):
+        """Evaluate tensors for one tile of an image (1, h, w, 3)."""
+        inputs = {self._window: tile.window(image), self._edges: tile.edges()}
+        return self.sess.run(fetches, inputs | (feed or {}))
+
+    def _shares(self, tile):
+        """Return, for each of `averages`, the share of the positions that are this tile's."""
+        pairs = zip(self._steps, self._positions, strict=True)
+        return [tile.positions(step) / positions for step, positions in pairs]
+
+    def average(self, image, contents=None):
+        """Evaluate `averages` over the whole of an image, tile by tile.
+
+        Arguments:
+        contents -- for each tile the array `a_C`; without, the averages of STYLE_LAYERS alone
+        """
+        wanted = self.averages if contents else self.averages[:-1]
+        totals = [np.zeros(a.shape) for a in wanted]  # float64
+        for number, tile in enumerate(self.tiles):
+            feed = {self.a_C: contents[number]} if contents else None
+            found = self.run(wanted, tile, image, feed)
+            for total, share, average in zip(totals, self._shares(tile), found, strict=False):
+                total += share * average
+        return totals
+
+    def gradient(self, image, contents, slopes):
+        """Carry dJ/d(totals) back to the pixels: (1, h, w, 3), float32."""
+        gradient = np.zeros_like(image)
+        for tile, a_C in zip(self.tiles, contents, strict=True):
+            parts = zip(self._slopes, self._shares(tile), slopes, strict=True)
+            feed = {slope: share * value for slope, share, value in parts}
+            feed[self.a_C] = a_C
+            tile.window(gradient)[:] += self.run(self._gradient, tile, image, feed)
+        return gradient
+
+
+@contextmanager
+def _open(weights, tiles):
+    """Give a _Network for tiles; its memory is free again afterwards."""
+    with open_network(weights) as (sess, layers):
+        with as_defaults(sess):
+            network = _Network(sess, layers, tiles)
+        yield network
+
+
+def measure_texture(picture, weights, limit=math.inf):
+    """Measure the `statistics` of STYLE_LAYERS of a normalised picture (1, h, w, 3).
+
+    Arguments:
+    weights -- nst.network.Weights
+    limit -- pixels that the network may see at once
+
+    Returns:
+    for each of STYLE_LAYERS a list of three arrays
+    """
+    with _open(weights, cut(*picture.shape[1:3], limit)) as network:
+        totals = network.average(picture)
+        return network.sess.run(network.textures, dict(zip(network.totals, totals, strict=False)))
+
+
+# --- cost and gradient ---------------------------------------------------------------------------
+
+
+class Level(NamedTuple):
+    """What the picture at one size is to be like."""
+
+    photo: np.ndarray  # (1, h, w, 3), normalised
+    targets: list  # the style's, see `style_cost`
+    style_weight: float
+    pixel_cost: object  # function from a tensor (1, h, w, 3), the image, to a scalar one
+
+    @property
+    def content_target(self):
+        """The style's three statistics of CONTENT_LAYER."""
+        return self.targets[STYLE_LAYERS.index(CONTENT_LAYER)]
+
+
+def evaluation(level, weights, limit=math.inf):
+    """Prepare to evaluate J = content + style_weight · style + pixel_cost, and its gradient.
+
+    Arguments:
+    level -- Level
+    weights -- nst.network.Weights
+    limit -- pixels that the network may see at once; a larger picture is cut into tiles
+
+    Returns:
+    context manager of a function from an image (1, h, w, 3) to J and the gradient of that shape,
+    float32; the memory is free again afterwards
+    """
+    tiles = cut(*level.photo.shape[1:3], limit)
+    return _in_tiles(level, weights, tiles) if len(tiles) > 1 else _whole(level, weights)
+
+
+@contextmanager
+def _whole(level, weights):
+    with open_network(weights, *level.photo.shape[1:3]) as (sess, layers):
+        image, a_G = layers["input"], layers[CONTENT_LAYER]
+        with as_defaults(sess):  # not while the caller has the word
+            sess.run(image.assign(level.photo))
+            cost = content_cost(a_G, sess.run(a_G), level.content_target)
+            cost += level.style_weight * style_cost(layers, level.targets)
+            cost += level.pixel_cost(image)
+            fetches = [cost, *tf.gradients(cost, image)]
+
+        def evaluate(array):
+            with sess.as_default():
+                sess.run(image.assign(array))
+                return sess.run(fetches)
+
+        yield evaluate
+
+
+@contextmanager
+def _in_tiles(level, weights, tiles):
+    with _open(weights, tiles) as network, _pixel_evaluation(level) as evaluate_pixels:
+        sess = network.sess
+        contents = [network.run(network.content, tile, level.photo) for tile in tiles]
+        with sess.graph.as_default():
+            cost = network.totals[-1] / _content_unit(level, contents)
+            cost += level.style_weight * style_distance(network.textures, level.targets)
+            fetches = [cost, tf.gradients(cost, network.totals)]
+
+        def evaluate(image):
+            totals = network.average(image, contents)
+            cost, slopes = sess.run(fetches, dict(zip(network.totals, totals, strict=True)))
+            gradient = network.gradient(image, contents, slopes)
+            pixel_cost, pixel_gradient = evaluate_pixels(image)
+            gradient += pixel_gradient
+            return cost + pixel_cost, gradient
+
+        yield evaluate
+
+
+def _content_unit(level, contents):
+    """Compute `content_unit` of a photograph of which each tile's activations are given."""
+    positions = [a_C[..., 0].size for a_C in contents]
+    square, mean = (
+        np.average([f(a_C) for a_C in contents], axis=0, weights=positions)
+        for f in (lambda a: np.mean(a**2), lambda a: a.mean(axis=(0, 1, 2)))
+    )
+    return content_unit(square, mean, level.content_target)
+
+
+@contextmanager
+def _pixel_evaluation(level):
+    """Prepare to evaluate a level's `pixel_cost` and its gradient, without a network."""
+    with closing(tf.Session(graph=tf.Graph())) as sess:
+        with sess.graph.as_default():
+            image = tf.placeholder(tf.float32, level.photo.shape)
+            cost = level.pixel_cost(image)
+            fetches = [cost, *tf.gradients(cost, image)]
+        yield lambda array: sess.run(fetches, {image: array})

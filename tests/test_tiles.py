@@ -1,0 +1,405 @@
+"""Pictures larger than the memory: tiles give the whole picture's cost and gradient, exactly."""
+
+import math
+import os
+import signal
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from conftest import ROOT
+from nst import budget, easel, painting, tiles
+from nst.costs import STYLE_LAYERS, layout_cost, range_cost
+from nst.network import open_network, read_weights
+from nst.notebook import functions_of
+from nst.resuming import hashes, save_state, state_path
+from nst.weights import layer_names
+from test_easel import start, wait_for
+
+# pixels that the network may see at once, of a picture of (height, width)
+CUTS = {(600, 800): 190_000, (389, 517): 80_000, (203, 901): 70_000, (176, 640): 60_000}
+SIZES = pytest.mark.parametrize(("size", "limit"), CUTS.items())
+
+
+@pytest.fixture(scope="module")
+def weights(fake_weights):
+    return read_weights(fake_weights, "float32")
+
+
+def random_picture(height, width, seed=0):
+    """Draw a normalised picture (1, height, width, 3) with structure of every size."""
+    rng = np.random.default_rng(seed)
+    picture = np.zeros((height, width, 3), np.float32)
+    for zoom in (1, 8, 60):
+        small = rng.integers(0, 255, (-(-height // zoom), -(-width // zoom), 3), np.uint8)
+        picture += np.asarray(Image.fromarray(small).resize((width, height), Image.BICUBIC))
+    return picture[None] / 3 - 115
+
+
+# --- where tiles are cut -------------------------------------------------------------------------
+
+
+def test_the_receptive_field_is_that_of_the_lesson():
+    lesson = functions_of(ROOT / "notebooks" / "Lesson_1_Feature_Maps.ipynb")
+    lesson.model = dict.fromkeys(["input", *layer_names(19)])
+    for layer in layer_names(19):
+        length, step, first = lesson.receptive_field(layer)
+        assert tiles.receptive_field(layer) == (step, first, first + length)
+
+
+def test_the_halo_covers_what_conv5_1_looks_at():
+    cell, first, end = tiles.receptive_field("conv5_1")
+    assert (cell, end - first) == (16, 156)
+    assert -first == end - cell == 70
+    assert tiles.HALO == 80  # the next multiple of 16
+
+
+@SIZES
+def test_every_pixel_belongs_to_one_tile_that_sees_all_about_it(size, limit):
+    owners = np.zeros(size, int)
+    for tile in tiles.cut(*size, limit):
+        rows, columns = (slice(span.begin, span.end) for span in tile)
+        owners[rows, columns] += 1
+        for span, length in zip(tile, size, strict=True):
+            assert span.begin % 16 == span.first % 16 == 0
+            assert span.first == max(0, span.begin - 80)
+            assert span.last == min(length, span.end + 80)
+        seen = owners[None, ..., None]
+        assert tile.window(seen).size <= limit
+    assert np.all(owners == 1)
+
+
+def test_a_picture_that_fits_is_one_tile():
+    ((rows, columns),) = tiles.cut(301, 203)
+    assert rows == (0, 301, 0, 301)
+    assert columns == (0, 203, 0, 203)
+    assert tiles.pixels_to_see(301, 203) == 301 * 203
+
+
+def test_a_tile_smaller_than_the_receptive_field_is_refused():
+    message = "tiles of 30000 pixels are too small: conv5_1 looks at 156×156, so that the least "
+    with pytest.raises(ValueError, match=rf"^{message}tile is 176×176$"):
+        tiles.cut(600, 800, 30_000)
+    assert len(tiles.cut(600, 800, 176**2)) > 1000
+
+
+# --- the same as the whole -----------------------------------------------------------------------
+
+
+@pytest.mark.numbers
+@SIZES
+def test_the_network_sees_on_a_tile_what_it_sees_on_the_whole(size, limit, weights):
+    image = random_picture(*size)
+    with open_network(weights) as (sess, layers):
+        whole = sess.run([layers[name] for name in STYLE_LAYERS], {layers["input"]: image})
+        for tile in tiles.cut(*size, limit):
+            window = tile.window(image)
+            parts = sess.run([layers[name] for name in STYLE_LAYERS], {layers["input"]: window})
+            for name, a, part in zip(STYLE_LAYERS, whole, parts, strict=True):
+                step = tiles.STEPS[name]
+                inside, own = (
+                    tuple(
+                        slice((span.begin - off) // step, -(-(span.end - off) // step))
+                        for span, off in zip(tile, offsets, strict=True)
+                    )
+                    for offsets in ((0, 0), (tile.rows.first, tile.columns.first))
+                )
+                np.testing.assert_allclose(
+                    part[0][own], a[0][inside], rtol=1e-4, atol=1e-5 * np.abs(a).max()
+                )
+
+
+@pytest.fixture
+def level(weights):
+    """Return a function that makes a Level of one size with all the painter's costs."""
+
+    def make(height, width):
+        photo = random_picture(height, width, 1)
+        small = random_picture(height // 2, width // 2, 2)
+        targets = tiles.measure_texture(random_picture(150, 210, 3), weights)
+
+        def pixel_cost(image):
+            return range_cost(image) + 30 * layout_cost(image, small)
+
+        return tiles.Level(photo, targets, 16.0, pixel_cost)
+
+    return make
+
+
+@pytest.mark.numbers
+@SIZES
+def test_tiles_cost_what_the_whole_costs_and_have_its_gradient(size, limit, level, weights):
+    assert len(tiles.cut(*size, limit)) >= 4
+    described, image = level(*size), random_picture(*size)
+    found = []
+    for pixels in (math.inf, limit):
+        with tiles.evaluation(described, weights, pixels) as evaluate:
+            found.append(evaluate(image))
+    (cost, gradient), (tiled_cost, tiled_gradient) = found
+    assert tiled_cost == pytest.approx(cost, rel=1e-5)
+    assert tiled_gradient.dtype == np.float32
+    difference = tiled_gradient - gradient
+    assert np.linalg.norm(difference) < 1e-4 * np.linalg.norm(gradient)
+    assert np.abs(difference).max() < 1e-4 * np.abs(gradient).max()
+
+
+@pytest.mark.numbers
+@pytest.mark.parametrize("colours", ["style", "content"])
+def test_styles_larger_than_the_memory_are_measured_as_the_whole(tmp_path, weights, colours):
+    photo = random_picture(300, 420)
+    styles = {}
+    for seed, size in enumerate([(233, 301), (400, 300)]):
+        path = tmp_path / f"{seed}.png"
+        pixels = random_picture(*size, seed)[0] + 115
+        Image.fromarray(np.uint8(np.clip(pixels, 0, 255))).save(path)
+        styles[path] = 1 + seed
+    whole, in_tiles = (
+        painting.style_statistics(styles, photo, colours, 1.5, weights, limit)
+        for limit in (math.inf, 60_000)
+    )
+    for layer, tiled_layer in zip(whole, in_tiles, strict=True):
+        for array, tiled_array in zip(layer, tiled_layer, strict=True):
+            np.testing.assert_allclose(
+                tiled_array, array, rtol=1e-4, atol=1e-5 * np.abs(array).max()
+            )
+
+
+# --- within the memory ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Paths of a photograph, (90, 120) pixels, and of a painting."""
+    for seed, name in enumerate(("photo", "painting")):
+        pixels = random_picture(90, 120, seed)[0] + 115
+        Image.fromarray(np.uint8(np.clip(pixels, 0, 255))).save(tmp_path / f"{name}.png")
+    return tmp_path / "photo.png", tmp_path / "painting.png"
+
+
+def test_what_fits_into_memory_is_not_cut():
+    need = budget.BASE + budget.SEEN * 600 * 800
+    assert budget.pixels_at_once(600, 800, 1.01 * need / 1e9) == math.inf
+    less = budget.pixels_at_once(600, 800, 0.99 * need / 1e9)
+    assert len(tiles.cut(600, 800, less)) > 1
+    # all that is allowed is used, and no more
+    used = budget.BASE + budget.KEPT * 600 * 800 + budget.SEEN * less
+    assert used == pytest.approx(0.99 * need)
+
+
+def test_half_of_what_is_free_is_the_default(monkeypatch):
+    monkeypatch.setattr(budget, "_free", lambda: 16e9)
+    assert budget.pixels_at_once(3000, 4000) == budget.pixels_at_once(3000, 4000, 8.0)
+    assert budget.pixels_at_once(3000, 4000, 40.0) == budget.pixels_at_once(3000, 4000, 16.0)
+    monkeypatch.setattr(budget, "_free", lambda: 6.5e9)
+    assert tiles.cut(3000, 4000, budget.pixels_at_once(3000, 4000))  # half would be too little
+
+
+@pytest.mark.parametrize(
+    ("memory", "kind", "message"),
+    [
+        (0, ValueError, "the memory is 0: give a number of GB above 0"),
+        (math.nan, ValueError, "the memory is nan: give a number of GB above 0"),
+        (
+            1.5,
+            MemoryError,
+            r"painting on 4000×3000 pixels takes \d\.\d GB of memory or more, and 1.5 GB are "
+            "allowed: allow more, or choose a smaller size",
+        ),
+    ],
+)
+def test_too_little_memory_is_refused(pictures, fake_weights, memory, kind, message):
+    with pytest.raises(kind, match=f"^{message}$"):
+        painting.paint(*pictures, size=4000, model=fake_weights, memory=memory)
+
+
+def test_the_least_that_is_told_is_enough(pictures, fake_weights):
+    with pytest.raises(MemoryError) as refused:
+        painting.paint(*pictures, size=4000, model=fake_weights, memory=1.5)
+    least = float(str(refused.value).split(" takes ")[1].split(" GB")[0])
+    limit = budget.pixels_at_once(3000, 4000, least)
+    assert len(tiles.cut(3000, 4000, limit)) > 100
+
+
+# --- painting in tiles ---------------------------------------------------------------------------
+
+SIZE = 640  # pixels, of which the last of four levels needs tiles
+MEMORY = (budget.BASE + budget.KEPT * 640 * 480 + budget.SEEN * 190_000) / 1e9  # GB
+
+
+@pytest.fixture
+def few_evaluations(monkeypatch):
+    monkeypatch.setattr(painting, "EVALUATIONS", (6, 4, 3))
+
+
+@pytest.fixture
+def settings(fake_weights, few_evaluations):
+    return {"size": SIZE, "model": fake_weights, "memory": MEMORY, "precision": "float32"}
+
+
+def test_a_level_in_tiles_tells_of_itself_as_it_begins(pictures, settings):
+    states = list(painting.paint(*pictures, **settings))
+    assert [s.level for s in states] == [1] * 6 + [2] * 4 + [3] * 3 + [4] * 4
+    assert [s.tiles for s in states] == [1] * 13 + [4] * 4
+    begun = states[13]
+    assert begun.image.shape == (1, 480, 640, 3)
+    assert begun.done == states[12].done
+    assert begun.seconds_left > 0
+    np.testing.assert_array_equal(begun.start, states[12].image)
+    assert np.abs(begun.picture().astype(int) - states[12].picture()).mean() < 10
+    assert states[-1].done == 1
+
+
+def test_a_painting_goes_on_with_the_level_that_it_was_left_in(pictures, settings):
+    *_, begun, _, _, last = painting.paint(*pictures, **settings)
+    resumed = list(painting.paint(*pictures, **settings, resume=(begun.level, begun.start)))
+    assert [s.level for s in resumed] == [4] * 4
+    np.testing.assert_array_equal(resumed[0].image, begun.image)
+    assert resumed[0].done == begun.done
+    assert np.abs(resumed[-1].picture().astype(int) - last.picture()).mean() < 1
+
+
+def test_a_painting_of_another_size_is_not_gone_on_with(pictures, settings):
+    message = r"level 3 cannot go on from an image of shape \(1, 75, 100, 3\): resume with what a "
+    with pytest.raises(ValueError, match=f"^{message}painting of the same size has told$"):
+        painting.paint(*pictures, **settings, resume=(3, random_picture(75, 100)))
+
+
+# --- the command ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def command(pictures, tmp_path, fake_weights):
+    """Return the arguments of `nst paint` for a picture in tiles, and where it will be."""
+    made = tmp_path / "made" / "picture.jpg"
+    arguments = [*pictures, f"--size={SIZE}", f"--memory={MEMORY}", "--precision=float32"]
+    return [*arguments, f"--weights={fake_weights}", f"--output={made}"], made
+
+
+def run(arguments, capsys):
+    """Run `nst paint` in this process; return what it printed, or its last sentence."""
+    capsys.readouterr()
+    try:
+        easel.main(list(map(str, arguments)))
+    except SystemExit as ended:
+        return ended.code
+    return capsys.readouterr().out
+
+
+def test_a_killed_painting_goes_on_where_its_last_level_began(command, capsys, few_evaluations):
+    arguments, made = command
+    state = state_path(made)
+    with start(*arguments) as process:
+        wait_for(state.exists, process)
+        process.kill()
+        printed, _ = process.communicate(timeout=300)
+    assert process.returncode == -signal.SIGKILL, printed
+    assert Image.open(made).size == (640, 480)
+    before = np.asarray(Image.open(made), int)
+
+    printed = run([*arguments, "--resume"], capsys)
+    assert "level 4 of 4, 640×480 pixels in 4 tiles" in printed
+    assert "level 1 of" not in printed
+    assert printed.splitlines()[-1].startswith("Finished in ")
+    assert np.abs(np.asarray(Image.open(made), int) - before).mean() > 1
+    assert list(made.parent.iterdir()) == [made]  # the state is gone, and no scrap is left
+
+
+def test_ctrl_c_in_a_level_in_tiles_tells_how_to_go_on(command):
+    arguments, made = command
+    with start(*arguments) as process:
+        wait_for(state_path(made).exists, process)
+        process.send_signal(signal.SIGINT)
+        printed, _ = process.communicate(timeout=300)
+    stopped, again = printed.splitlines()[-2:]
+    assert stopped.startswith("Stopped when ")
+    assert again == "The same command with --resume goes on with level 4"
+    assert process.returncode == 0
+    assert sorted(made.parent.iterdir()) == [made, state_path(made)]
+
+
+def limit_files():
+    """Let no file grow beyond 500,000 bytes: room for the picture, and none for the state."""
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows knows no such limit")
+def test_a_disk_too_full_for_the_state_stops_no_painting(command):
+    arguments, made = command
+    with start(*arguments, preexec_fn=limit_files) as process:
+        printed, _ = process.communicate(timeout=300)
+    assert f"{state_path(made)} cannot be written (File too large): make room" in printed
+    assert printed.splitlines()[-1].startswith("Finished in ")
+    assert list(made.parent.iterdir()) == [made]
+
+
+@pytest.fixture
+def stopped(command, pictures, fake_weights):
+    """Leave the state of a painting with the settings of `command`; return what `command` does."""
+    arguments, made = command
+    settings = {"size": SIZE, "strength": 0.5, "colours": "style", "strokes": 1.0}
+    settings |= {"precision": "float32", "model": str(fake_weights), "memory": 3.0}
+    photo, painted = map(str, pictures)
+    image = random_picture(*painting.level_sizes(480, 640)[-2])
+    progress = painting.Progress(image, (480, 640), 4, 4, 0.5, None, 4, image)
+    save_state(made, hashes(photo, {painted: 1.0}, settings), progress)
+    return arguments, made
+
+
+@pytest.mark.parametrize(
+    ("change", "names"),
+    [
+        (["--strength=light"], "strength"),
+        (["--strokes=2", "--colours=content"], "colours and strokes"),
+        (["--size=600"], "size"),
+    ],
+)
+def test_a_painting_with_other_settings_is_not_gone_on_with(stopped, capsys, change, names):
+    arguments, made = stopped
+    said = run([*arguments, *change, "--resume"], capsys)
+    assert said == (
+        f"{state_path(made)} is of a painting with another {names}: give the same again, or leave "
+        "RESUME out, to begin from the start"
+    )
+
+
+def test_a_painting_of_other_pictures_is_not_gone_on_with(stopped, capsys, pictures):
+    arguments, made = stopped
+    photo, painted = pictures
+    photo.write_bytes(painted.read_bytes())
+    said = run([*arguments, "--resume"], capsys)
+    assert said.startswith(f"{state_path(made)} is of a painting with another content picture: ")
+    said = run([*arguments[:1], f"{painted}:2", photo, *arguments[2:], "--resume"], capsys)
+    assert " with another content picture and style pictures: give the same again" in said
+
+
+def test_a_damaged_state_is_told(stopped, capsys):
+    arguments, made = stopped
+    whole = state_path(made).read_bytes()
+    for part in (b"", whole[:5000], whole[:90_000] + b"x" + whole[90_001:]):
+        state_path(made).write_bytes(part)
+        said = run([*arguments, "--resume"], capsys)
+        assert said == (f"{state_path(made)} is damaged: leave RESUME out, to begin from the start")
+
+
+def test_without_a_state_nothing_is_gone_on_with(command, capsys):
+    arguments, made = command
+    assert run([*arguments, "--resume"], capsys) == (
+        f"{state_path(made)} is not there, so no run can be continued: leave RESUME out, to begin "
+        "from the start"
+    )
+
+
+def test_the_last_result_that_has_a_state_is_gone_on_with(monkeypatch, tmp_path):
+    monkeypatch.setattr(easel, "WORKPLACE", tmp_path)
+    arguments = ("a/photo.jpg", {"b/one.png": 1})
+    first = easel.free_path(*arguments)
+    first.parent.mkdir()
+    assert easel.free_path(*arguments, resume=True) == first
+    second, third = (first.with_stem(f"photo_one_{n}") for n in (2, 3))
+    for path in (first, second, third, state_path(second)):
+        path.touch()
+    assert easel.free_path(*arguments, resume=True) == second
+    assert easel.free_path(*arguments).stem == "photo_one_4"
