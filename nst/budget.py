@@ -11,7 +11,7 @@ from nst.tiles import HALO
 BASE = 1.1e9  # TensorFlow and the weights
 SEEN = 2900  # a pixel that the network sees
 KEPT = 320  # a pixel of a picture in tiles: L-BFGS's images, the photograph and its conv4_2
-SMALLEST = (256 + 2 * HALO) ** 2  # pixels of a window; smaller ones are nearly all halo
+SMALLEST = (64 + 2 * HALO) ** 2  # pixels of a window; smaller ones are nearly all halo
 
 
 def pixels_at_once(height, width, memory=None):

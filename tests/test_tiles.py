@@ -223,8 +223,8 @@ def test_the_least_that_is_told_is_enough(pictures, fake_weights):
 
 # --- painting in tiles ---------------------------------------------------------------------------
 
-SIZE = 640  # pixels, of which the last of four levels needs tiles
-MEMORY = (budget.BASE + budget.KEPT * 640 * 480 + budget.SEEN * 190_000) / 1e9  # GB
+SIZE = 400  # pixels, of which the last of three levels needs tiles
+MEMORY = (budget.BASE + budget.KEPT * 400 * 300 + budget.SEEN * 70_000) / 1e9  # GB
 
 
 @pytest.fixture
@@ -239,21 +239,21 @@ def settings(fake_weights, few_evaluations):
 
 def test_a_level_in_tiles_tells_of_itself_as_it_begins(pictures, settings):
     states = list(painting.paint(*pictures, **settings))
-    assert [s.level for s in states] == [1] * 6 + [2] * 4 + [3] * 3 + [4] * 4
-    assert [s.tiles for s in states] == [1] * 13 + [4] * 4
-    begun = states[13]
-    assert begun.image.shape == (1, 480, 640, 3)
-    assert begun.done == states[12].done
+    assert [s.level for s in states] == [1] * 6 + [2] * 4 + [3] * 4
+    assert [s.tiles for s in states] == [1] * 10 + [4] * 4
+    before, begun = states[9:11]
+    assert begun.image.shape == (1, 300, 400, 3)
+    assert begun.done == before.done
     assert begun.seconds_left > 0
-    np.testing.assert_array_equal(begun.start, states[12].image)
-    assert np.abs(begun.picture().astype(int) - states[12].picture()).mean() < 10
+    np.testing.assert_array_equal(begun.start, before.image)
+    assert np.abs(begun.picture().astype(int) - before.picture()).mean() < 10
     assert states[-1].done == 1
 
 
 def test_a_painting_goes_on_with_the_level_that_it_was_left_in(pictures, settings):
     *_, begun, _, _, last = painting.paint(*pictures, **settings)
     resumed = list(painting.paint(*pictures, **settings, resume=(begun.level, begun.start)))
-    assert [s.level for s in resumed] == [4] * 4
+    assert [s.level for s in resumed] == [3] * 4
     np.testing.assert_array_equal(resumed[0].image, begun.image)
     assert resumed[0].done == begun.done
     assert np.abs(resumed[-1].picture().astype(int) - last.picture()).mean() < 1
@@ -294,42 +294,44 @@ def test_a_killed_painting_goes_on_where_its_last_level_began(command, capsys, f
         process.kill()
         printed, _ = process.communicate(timeout=300)
     assert process.returncode == -signal.SIGKILL, printed
-    assert Image.open(made).size == (640, 480)
+    assert Image.open(made).size == (400, 300)
     before = np.asarray(Image.open(made), int)
 
     printed = run([*arguments, "--resume"], capsys)
-    assert "level 4 of 4, 640×480 pixels in 4 tiles" in printed
+    assert "level 3 of 3, 400×300 pixels in 4 tiles" in printed
     assert "level 1 of" not in printed
     assert printed.splitlines()[-1].startswith("Finished in ")
     assert np.abs(np.asarray(Image.open(made), int) - before).mean() > 1
     assert list(made.parent.iterdir()) == [made]  # the state is gone, and no scrap is left
 
 
-def test_ctrl_c_in_a_level_in_tiles_tells_how_to_go_on(command):
+def test_ctrl_c_in_a_level_in_tiles_tells_how_to_go_on(
+    command, capsys, monkeypatch, few_evaluations
+):
+    def save_state_and_stop(*arguments):
+        save_state(*arguments)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(easel, "save_state", save_state_and_stop)
+    monkeypatch.delenv("MAKELEVEL", raising=False)
     arguments, made = command
-    with start(*arguments) as process:
-        wait_for(state_path(made).exists, process)
-        process.send_signal(signal.SIGINT)
-        printed, _ = process.communicate(timeout=300)
-    stopped, again = printed.splitlines()[-2:]
+    stopped, again = run(arguments, capsys).splitlines()[-2:]
     assert stopped.startswith("Stopped when ")
-    assert again == "The same command with --resume goes on with level 4"
-    assert process.returncode == 0
+    assert again == "The same command with --resume goes on with level 3"
     assert sorted(made.parent.iterdir()) == [made, state_path(made)]
 
 
-def limit_files():
-    """Let no file grow beyond 500,000 bytes: room for the picture, and none for the state."""
+@pytest.mark.skipif(os.name == "nt", reason="Windows knows no such limit")
+def test_a_disk_too_full_for_the_state_stops_no_painting(command, capsys, few_evaluations):
     import resource
 
-    resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000))
-
-
-@pytest.mark.skipif(os.name == "nt", reason="Windows knows no such limit")
-def test_a_disk_too_full_for_the_state_stops_no_painting(command):
     arguments, made = command
-    with start(*arguments, preexec_fn=limit_files) as process:
-        printed, _ = process.communicate(timeout=300)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, before[1]))  # the state has 360,000 bytes
+    try:
+        printed = run(arguments, capsys)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert f"{state_path(made)} cannot be written (File too large): make room" in printed
     assert printed.splitlines()[-1].startswith("Finished in ")
     assert list(made.parent.iterdir()) == [made]
@@ -342,8 +344,8 @@ def stopped(command, pictures, fake_weights):
     settings = {"size": SIZE, "strength": 0.5, "colours": "style", "strokes": 1.0}
     settings |= {"precision": "float32", "model": str(fake_weights), "memory": 3.0}
     photo, painted = map(str, pictures)
-    image = random_picture(*painting.level_sizes(480, 640)[-2])
-    progress = painting.Progress(image, (480, 640), 4, 4, 0.5, None, 4, image)
+    image = random_picture(*painting.level_sizes(300, 400)[-2])
+    progress = painting.Progress(image, (300, 400), 3, 3, 0.5, None, 4, image)
     save_state(made, hashes(photo, {painted: 1.0}, settings), progress)
     return arguments, made
 
@@ -353,7 +355,7 @@ def stopped(command, pictures, fake_weights):
     [
         (["--strength=light"], "strength"),
         (["--strokes=2", "--colours=content"], "colours and strokes"),
-        (["--size=600"], "size"),
+        (["--size=390"], "size"),
     ],
 )
 def test_a_painting_with_other_settings_is_not_gone_on_with(stopped, capsys, change, names):
