@@ -122,8 +122,10 @@ def descend_lean(evaluate, start, count):
         new_cost, new_gradient = evaluate(new_image)
         _check(new_cost, new_gradient)
         if new_cost >= cost:
-            # to the lowest point of the parabola through the costs and the slope here
             slope = _dot(step, gradient)
+            if slope == 0:  # there is no way down
+                return
+            # to the lowest point of the parabola through the costs and the slope here
             step *= max(0.1, slope / (2 * (slope + cost - new_cost)))
             yield image
             continue

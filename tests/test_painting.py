@@ -170,10 +170,10 @@ def test_a_step_too_long_is_shortened():
         return costs_seen[-1], 2e6 * (image - 0.02)
 
     images = list(descend_lean(narrow_valley, np.zeros((1, 3, 4, 3), np.float32), 12))
-    assert len(images) == len(costs_seen) == 12
+    assert 3 <= len(images) <= len(costs_seen) <= 12
     assert costs_seen[1] > 1000 * costs_seen[0]
     told = [float(np.sum(np.float64(image - 0.02) ** 2)) * 1e6 for image in images]
-    np.testing.assert_allclose(told, np.minimum.accumulate(costs_seen))
+    np.testing.assert_allclose(told, np.minimum.accumulate(costs_seen)[: len(told)])
     assert told[-1] < 1e-3 * told[0]
 
 
