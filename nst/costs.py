@@ -52,7 +52,7 @@ def style_cost(layers, targets):
 
     Arguments:
     layers -- dict of tensors, by name
-    targets -- for each of STYLE_LAYERS the three arrays of `statistics`
+    targets -- for each of STYLE_LAYERS, or the first of them, the three arrays of `statistics`
 
     Returns:
     scalar tensor: 0 for the style picture
@@ -61,10 +61,10 @@ def style_cost(layers, targets):
 
 
 def style_distance(found, targets):
-    """Compare two textures, each a list of the three `statistics` for each of STYLE_LAYERS."""
+    """Compare a texture with targets, each a list of the three `statistics` of layers in order."""
     terms = [
         relative_distance(ours, theirs)
-        for layers in zip(found, targets, strict=True)
+        for layers in zip(found, targets, strict=False)
         for ours, theirs in zip(*layers, strict=True)
     ]
     return tf.add_n(terms) / len(STYLE_LAYERS)

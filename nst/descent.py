@@ -1,4 +1,11 @@
-"""SciPy's L-BFGS as a loop that its caller can watch and leave."""
+"""L-BFGS as a loop that its caller can watch and leave: SciPy's, and one for large pictures.
+
+SciPy's computes in float64, in copies: 48 bytes a pixel for each step that it remembers, and as
+much again for what it works on. At 4000×3000 that is 4 GB, though a level so large takes only five
+evaluations, so that four steps are all that there is to remember. `descend_lean` is the same
+recursion in float32, in a quarter of that. Both reach the same costs, to three digits after 26
+evaluations of a bent valley of 48 dimensions.
+"""
 
 import math
 import os

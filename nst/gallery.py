@@ -185,7 +185,7 @@ def _announce(pairs, output, values):
     sizes = {}
     for pair in pairs:
         with suppress(MemoryError, OSError, ValueError):  # it is told in its turn
-            if not (output / f"{pair.name}.jpg").exists():
+            if not (output / f"{pair.name}.jpg").exists() and fit_size(pair.style):
                 sizes[pair] = fit_size(pair.content, values.get("SIZE", CONFIG.IMAGE_WIDTH))
     with suppress(OSError, RuntimeError, StopIteration):
         first = [(path.name, path.read_bytes()) for path in next(iter(sizes))[1:]]

@@ -153,20 +153,20 @@ class _Network:
     """VGG for windows of every size, and averages over tiles' own positions.
 
     Attributes:
-    averages -- tensors: of each of STYLE_LAYERS the Gram matrix and the means, and the mean squared
-        distance of `content`, CONTENT_LAYER's activations, from `a_C`
+    averages -- tensors: of each of the style's layers the Gram matrix and the means, and the mean
+        squared distance of `content`, CONTENT_LAYER's activations, from `a_C`
     totals -- placeholders for the same of the whole picture
-    textures -- the three `statistics` of each of STYLE_LAYERS, from `totals`
+    textures -- the three `statistics` of each of the style's layers, from `totals`
     """
 
-    def __init__(self, sess, layers, tiles):
+    def __init__(self, sess, layers, tiles, names):
         self.sess, self.tiles = sess, tiles
         self._window, self._edges = layers["input"], tf.placeholder(tf.int32, [4])
         own = {name: self._own_positions(layers[name], step) for name, step in STEPS.items()}
         self.content = own[CONTENT_LAYER]
         self.a_C = tf.placeholder(tf.float32, self.content.shape)
         distance = tf.reduce_mean((self.content - self.a_C) ** 2)
-        of_style = [(a, STEPS[n]) for n in STYLE_LAYERS for a in statistics(own[n])[:2]]
+        of_style = [(a, STEPS[n]) for n in names for a in statistics(own[n])[:2]]
         found = [*of_style, (distance, STEPS[CONTENT_LAYER])]
         self.averages, self._steps = zip(*found, strict=True)
         self._positions = [sum(tile.positions(step) for tile in tiles) for step in self._steps]
@@ -194,7 +194,7 @@ class _Network:
         """Evaluate `averages` over the whole of an image, tile by tile.
 
         Arguments:
-        contents -- for each tile the array `a_C`; without, the averages of STYLE_LAYERS alone
+        contents -- for each tile the array `a_C`; without, the averages of the style alone
         """
         wanted = self.averages if contents else self.averages[:-1]
         totals = [np.zeros(a.shape) for a in wanted]  # float64
@@ -217,11 +217,11 @@ class _Network:
 
 
 @contextmanager
-def _open(weights, tiles):
-    """Give a _Network for tiles; its memory is free again afterwards."""
+def _open(weights, tiles, names=STYLE_LAYERS):
+    """Give a _Network for tiles and layers of the style; its memory is free again afterwards."""
     with open_network(weights) as (sess, layers):
         with as_defaults(sess):
-            network = _Network(sess, layers, tiles)
+            network = _Network(sess, layers, tiles, names)
         yield network
 
 
@@ -247,7 +247,7 @@ class Level(NamedTuple):
     """What the picture at one size is to be like."""
 
     photo: np.ndarray  # (1, h, w, 3), normalised
-    targets: list  # the style's, see `style_cost`
+    targets: list  # of STYLE_LAYERS, or the first of them, see `style_cost`
     style_weight: float
     pixel_cost: object  # function from a tensor (1, h, w, 3), the image, to a scalar one
 
@@ -294,7 +294,8 @@ def _whole(level, weights):
 
 @contextmanager
 def _in_tiles(level, weights, tiles):
-    with _open(weights, tiles) as network, _pixel_evaluation(level) as evaluate_pixels:
+    names = STYLE_LAYERS[: len(level.targets)]
+    with _open(weights, tiles, names) as network, _pixel_evaluation(level) as evaluate_pixels:
         sess = network.sess
         contents = [network.run(network.content, tile, level.photo) for tile in tiles]
         with sess.graph.as_default():

@@ -1,9 +1,11 @@
 """The gallery: lists of pairs, painting here and on a Dask cluster, the contact sheet."""
 
 import io
+import re
 import shutil
 import sys
 from contextlib import redirect_stdout
+from types import SimpleNamespace
 
 import dask
 import numpy as np
@@ -182,19 +184,39 @@ def test_a_failed_pair_stops_no_other(pairs, values, tmp_path, capsys):
         assert picture.size == SIZE
 
 
-def test_pairs_are_painted_from_coarse_to_fine_by_default(pairs, values, tmp_path, monkeypatch):
+def test_pairs_are_painted_from_coarse_to_fine_by_default(
+    pairs, values, tmp_path, monkeypatch, capsys
+):
     monkeypatch.setattr(painting, "EVALUATIONS", (3,))
     output = tmp_path / "made"
     pairs[0].content.write_text("<!DOCTYPE html><title>404</title>")
     del values["METHOD"]
     rows = gallery.make_gallery(pairs, output, values)
 
+    assert re.match(r"2 of 3 to paint: about \d+ s\n\nred_", capsys.readouterr().out)
     assert [row.result for row in rows] == ["failed", "made", "made"]
     assert rows[0].why.startswith("content/red.png is not a picture that can be read")
     made = {"blue_style2.jpg", "green_style1.jpg"}
     assert {path.name for path in output.iterdir()} == made
     with Image.open(output / "blue_style2.jpg") as picture:
         assert picture.size == SIZE
+
+
+def test_the_time_of_a_list_is_that_of_its_sizes(monkeypatch):
+    def paint(*_, **settings):
+        assert settings == {"size": 400}
+        for left in (None, 50.0, 40.0, 30.0, 20.0, 10.0, "too late"):
+            yield SimpleNamespace(seconds_left=left)
+
+    monkeypatch.setattr(gallery, "get_painter", lambda: paint)
+    pictures, sizes = [("a.png", b""), ("b.png", b"")], [(300, 400), (600, 800)]
+    units = [painting.work(*size) for size in sizes]
+    found = gallery.estimate(*pictures, {}, sizes)
+    assert found == pytest.approx(10 * sum(units) / units[0], abs=1)
+    values = {"METHOD": "lab", "ITERATIONS": 100}
+    pixels = 300 * 400 + 600 * 800
+    expected = 2 * gallery.KERNEL + 10 * 100 * pixels / units[0]
+    assert gallery.estimate(*pictures, values, sizes) == pytest.approx(expected, abs=1)
 
 
 def test_iterations_are_for_the_lab(command, tmp_path):

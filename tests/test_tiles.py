@@ -122,7 +122,8 @@ def level(weights):
         def pixel_cost(image):
             return range_cost(image) + 30 * layout_cost(image, small)
 
-        return tiles.Level(photo, targets, 16.0, pixel_cost)
+        layers = 6 if width % 2 else 5  # large levels do without conv5_1
+        return tiles.Level(photo, targets[:layers], 16.0, pixel_cost)
 
     return make
 
