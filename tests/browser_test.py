@@ -7,57 +7,27 @@ so the file's name keeps it out of a plain `pytest`.
 import base64
 import io
 import json
-import os
 import re
-import shlex
 import shutil
-import subprocess
-import sys
-import time
 from urllib.parse import urlsplit
 
 import nbformat
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
+from browsing import MINUTE, copy_project, start
 from conftest import ROOT
-from fake_vgg import write_fake_vgg
 from filling import filled
 from nst import runner
 from nst.blanks import has_blank
-from nst.config import CONFIG, LAB
+from nst.config import LAB
 from nst.exercises import EXERCISES
 
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = (
-    "--no-sandbox",  # with its sandbox Chromium refuses to run as root, as in a container
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-MINUTE = 60_000  # in ms, as Playwright counts
-LESSONS = sorted({path.name for path in LAB.parent.glob("*.ipynb")} - {LAB.name, EXERCISES.name})
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    """A headless Chromium."""
-    path = next(filter(None, map(shutil.which, CHROMIUM)), None)
-    if path is None:
-        pytest.fail(
-            f"none of {', '.join(CHROMIUM)} is on the path: install Chromium "
-            "(Debian, Ubuntu: apt install chromium)",
-            pytrace=False,
-        )
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield browser
-        browser.close()
+STUDIO = "Studio.ipynb"
+OTHERS = {LAB.name, EXERCISES.name, STUDIO}
+LESSONS = sorted({path.name for path in LAB.parent.glob("*.ipynb")} - OTHERS)
 
 
 @pytest.fixture
@@ -78,16 +48,8 @@ def project(tmp_path_factory):
     settings and its state in there.
     """
     folder = tmp_path_factory.mktemp("project")
-    for name in ("Makefile", "requirements.txt", "nst_utils.py"):
-        shutil.copy(ROOT / name, folder)
-    for name in ("nst", "notebooks", "images", "tests"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / ".venv").mkdir()
-    (folder / ".venv" / "installed").touch()  # younger than requirements.txt, for make
-    (folder / "output").mkdir()
+    copy_project(folder)
     shutil.copy(ROOT / "images" / "pyramid.jpg", folder / "output" / "painted.jpg")
-    (folder / CONFIG.VGG_MODEL).parent.mkdir()
-    write_fake_vgg(folder / CONFIG.VGG_MODEL)
 
     edition = nbformat.read(EXERCISES, as_version=4)
     for cell in edition.cells:
@@ -103,39 +65,10 @@ def project(tmp_path_factory):
     return folder
 
 
-def start(project, *options):
-    """Start JupyterLab as `make lab` does; return its process and the address that it opens."""
-    dry = subprocess.run(
-        ["make", "--no-print-directory", "--dry-run", "lab", *options],
-        cwd=project,
-        capture_output=True,
-        text=True,
-    )
-    assert dry.returncode == 0, dry.stderr
-    python, *command = shlex.split(dry.stdout.splitlines()[-1])
-    assert python.endswith("bin/python")
-    browser, opened = project / "browser", project / "opened"
-    browser.write_text(f'#!/bin/sh\necho "$1" > {opened}\n')
-    browser.chmod(0o755)
-    opened.unlink(missing_ok=True)
-    kinds = ("CONFIG", "DATA", "RUNTIME")
-    own = {f"JUPYTER_{kind}_DIR": str(project / "jupyter") for kind in kinds}
-    own["BROWSER"] = f"{browser} %s"
-    log = project / "jupyter" / "log"
-    with log.open("w") as file:
-        server = subprocess.Popen(
-            [sys.executable, *command], cwd=project, env=os.environ | own, stderr=file
-        )
-    while not (opened.exists() and opened.read_text().endswith("\n")):
-        assert server.poll() is None, log.read_text()
-        time.sleep(0.1)
-    return server, opened.read_text().strip()
-
-
 @pytest.fixture(scope="module")
 def address(project):
     """The address that `make lab` opens, of a JupyterLab that runs."""
-    server, address = start(project)
+    server, address = start(project, "lab")
     yield address
     server.terminate()
     server.wait()
@@ -228,8 +161,22 @@ def test_nobody_is_asked_for_news(page, address):
     assert not [url.path for url in asked if re.search("/lab/api/(news|update)", url.path)]
 
 
+def test_the_studio_works_in_jupyterlab(page, address, project):
+    panel = show(page, address, STUDIO)
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    panel.get_by_role("button", name="Paint", exact=True).click(timeout=MINUTE)
+    said = "There is no photograph yet: choose one, or drop it on this page"
+    expect(panel.get_by_role("alert")).to_have_text(said, timeout=MINUTE)
+    with page.expect_file_chooser() as chooser:
+        panel.get_by_role("button", name="Choose a photograph").click()
+    chooser.value.set_files(ROOT / "images" / "pyramid.jpg")
+    expect(panel.get_by_alt_text("your photograph")).to_be_visible(timeout=MINUTE)
+    page.screenshot(path=project / "studio.png")
+
+
 def test_make_lab_opens_the_solved_lab_when_asked(page, project):
-    server, address = start(project, "SOLVED=1")
+    server, address = start(project, "lab", "SOLVED=1")
     try:
         page.goto(address)
         page.wait_for_url(f"**/lab/tree/notebooks/{LAB.name}*")

@@ -30,6 +30,15 @@ def fake_weights(tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="module")
+def chromium():
+    """A headless Chromium."""
+    from browsing import headless_chromium  # here: most tests do without Playwright
+
+    with headless_chromium() as browser:
+        yield browser
+
+
 @pytest.fixture
 def untouched(monkeypatch):
     """Take back afterwards what the lab's set-up cell changes in this process."""
