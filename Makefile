@@ -18,7 +18,7 @@ $(foreach name,$(GIVEN),$(eval override $(name) := $$(value $(name))))
 export $(GIVEN)
 
 .DEFAULT_GOAL := help
-.PHONY: help run paint lab lessons gallery exercises grade test test-numbers test-attacks test-ctrl-c test-browser published bench weights clean
+.PHONY: help run paint studio lab lessons gallery exercises grade test test-numbers test-attacks test-ctrl-c test-browser published bench weights clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ paint: override CONTENT := $(or $(CONTENT),images/pyramid_800x600.jpg)
 paint: override STYLE := $(or $(STYLE),images/impressionist_800x600.jpg)
 paint: $(VENV)/installed weights ## a picture soon: CONTENT= STYLE= SIZE=800 STRENGTH=medium COLOURS=content STROKES=2 PRECISION= OUTPUT= MEMORY=6 RESUME=1
 	@$(NST) paint --environment=CONTENT:,STYLE:,SIZE,STRENGTH,COLOURS,STROKES,PRECISION,OUTPUT,MEMORY,RESUME
+
+studio: $(VENV)/installed weights ## open a page in the browser on which photographs are painted
+	@$(NST) studio
 
 lab: $(VENV)/installed weights ## open the exercises in JupyterLab; SOLVED=1: the solved lab
 	@$(NST) kernel
@@ -62,8 +65,8 @@ test-attacks: $(VENV)/installed-for-tests ## hand hostile submissions to the gra
 test-ctrl-c: $(VENV)/installed-for-tests ## stop the lab at every cell's end, and at other moments
 	@$(BIN)/python -m pytest tests/ctrl_c_test.py
 
-test-browser: $(VENV)/installed-for-tests ## open the lab in JupyterLab, in a headless Chromium
-	@$(BIN)/python -m pytest --numprocesses=0 tests/browser_test.py
+test-browser: $(VENV)/installed-for-tests ## open the lab in JupyterLab, and the studio, in a headless Chromium
+	@$(BIN)/python -m pytest --numprocesses=0 tests/browser_test.py tests/studio_test.py
 
 published: $(VENV)/installed weights ## repeat the course's run with its pictures in images/
 	@$(BIN)/python -m tests.benchmark.published

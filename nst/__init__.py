@@ -1,6 +1,7 @@
 """What works behind the lab, one craft a file; none knows a file above it.
 
-__main__     the command: python -m nst lab | run | paint | gallery | grade | weights | …
+__main__     the command: python -m nst lab | studio | run | paint | gallery | grade | weights | …
+studio       open a page to paint on, in the browser
 classroom    open the lab in JupyterLab
 gallery      many pairs, here or on a Dask cluster
 pairs        lists of them
@@ -22,6 +23,8 @@ assignment   what the assignment asks for
 frames       messages between processes that need not trust each other
 runner       run a notebook from a terminal
 terminal     what is shown of it there, and how Ctrl-C stops it
+page         the studio's page: what is chosen, the painter behind it, the picture
+exchange     pictures that come from a browser, and go back
 easel        paint from the terminal: progress, the picture in the making, Ctrl-C
 resuming     what a painting leaves on disk, to be gone on with
 painting     a picture soon: coarse to fine

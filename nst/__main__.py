@@ -7,6 +7,7 @@ import sys
 
 COMMANDS = {  # name: (module that has its main, what it does)
     "lab": ("nst.classroom", "open the lab in JupyterLab"),
+    "studio": ("nst.studio", "paint on a page in the browser"),
     "run": ("nst.runner", "run the lab, or another notebook, from the terminal"),
     "paint": ("nst.easel", "paint a photograph in the manner of a painting, soon"),
     "gallery": ("nst.gallery", "paint a list of pairs, here or on a Dask cluster"),
