@@ -27,7 +27,7 @@ LESSONS = {
         ["the loss fell"],
         {f"content_conv{i}_2.gif" for i in range(1, 6)} | {"style.gif", "both.gif"},
     ),
-    "Lesson_3_Choosing_the_Content_Layer": (["operations after"], {"content_layers.gif"}),
+    "Lesson_3_Choosing_the_Content_Layer": (["operations after 4 runs, as before: True"], set()),
     "Lesson_4_Eager_Style_Transfer": (
         ["block5_conv4", "the best picture is that of iteration"],
         {"eager_style_transfer.gif", "eager_style_transfer.jpg"},
@@ -130,26 +130,43 @@ def test_a_stored_lesson_is_one_clean_run(lesson):
 # --- Lesson_1_Feature_Maps -----------------------------------------------------------------------
 
 
-def test_receptive_field_of_vgg_16_is_the_published_one(functions):
-    maps = functions("Lesson_1_Feature_Maps")
-    maps.model = dict.fromkeys(["input", *nst_utils.layer_names(16)])
+@pytest.fixture
+def maps(functions):
+    return functions("Lesson_1_Feature_Maps")
+
+
+def test_receptive_field_of_vgg_16_is_the_published_one(maps):
     # Araujo, Norris, Sim (2019), Computing Receptive Fields of Convolutional Neural Networks
+    assert maps.receptive_field("avgpool5", nst_utils.layer_names(16)) == (212, 32, -90)
+    maps.model = dict.fromkeys(["input", *nst_utils.layer_names(16)])
     assert maps.receptive_field("avgpool5") == (212, 32, -90)
 
 
-def test_most_active_channels_come_first(functions):
-    maps = functions("Lesson_1_Feature_Maps")
+def test_most_active_channels_come_first(maps):
     a = np.zeros((5, 3, 4), np.float32)
     a[1, 2] = [15, 30, 0, 45]
     np.testing.assert_allclose(maps.mean_activation(a), [1, 2, 0, 3])
     np.testing.assert_array_equal(maps.most_active(a, 3), [3, 1, 0])
 
 
-def test_strongest_positions_keep_their_distance(functions):
-    channel = np.zeros((6, 7))
-    channel[1, 1], channel[1, 2], channel[4, 5] = 9, 8, 7
-    found = functions("Lesson_1_Feature_Maps").strongest(channel, count=3, apart=2)
-    assert found == [(1, 1), (4, 5)]
+def test_varied_channels_are_not_like_each_other(maps):
+    one, other = np.random.default_rng(0).uniform(0, 1, (2, 5, 3))
+    a = np.zeros((5, 3, 12), np.float32)  # a quarter: the three most active
+    a[..., 7], a[..., 2], a[..., 5] = 9 * one, 8 * one + 0.1, other
+    a[..., 3] = 0.01 * other[::-1]
+    assert maps.varied(a, 2) == [7, 5]
+
+
+def test_peaked_channels_are_strong_in_few_places_inside(maps):
+    maps.model, maps.HEIGHT, maps.WIDTH = {"input": None, "conv1_1": None}, 6, 5
+    found = np.ones((2, 6, 5, 4))
+    found[1, 2, 2] = [1, 50, 90, 0]
+    found[0, 0, 0, 0] = 1000  # at the border, where it sees what is no picture
+    found[..., 2] += 10
+    maps.found = [{"conv1_1": a} for a in found]
+    maps.a = maps.found[0]
+    assert maps.inside("conv1_1").sum() == 4 * 3
+    assert maps.peaked("conv1_1", 1) == [1]
 
 
 # --- Lesson_2_Recreate_Content_and_Style, whose losses the eager and the adaptive lesson use -----
@@ -181,6 +198,78 @@ def test_style_loss_is_the_mean_over_layers_of_mean_squares(means):
     S_2, G_2 = S_2[:2, :2], G_2[:2, :2]  # layers of different size count the same
     loss = evaluate(lambda *grams: means.style_loss(grams[:2], grams[2:]), S, S_2, G, G_2)
     np.testing.assert_allclose(loss, (np.mean((S - G) ** 2) + np.mean((S_2 - G_2) ** 2)) / 2)
+
+
+def test_a_search_ends_at_the_image_of_least_loss(means, tmp_path):
+    x_0 = np.random.default_rng(0).uniform(-20, 20, (1, 6, 8, 3)).astype(np.float32)
+    with tf.Graph().as_default(), tf.Session() as means.sess:
+        means.model = {"input": tf.Variable(x_0)}
+        means.sess.run(tf.global_variables_initializer())
+        means.noise_image, means.OUTPUT_DIR, means.ITERATIONS = x_0, str(tmp_path), 12
+        steepness = np.float32([1, 3, 9])
+        loss = tf.reduce_sum(steepness * (means.model["input"] - 40) ** 2)
+        pictures = means.recreate(loss, "bowl")
+    assert len(pictures) == 4  # the noise, after 5, 10 and 12
+    np.testing.assert_array_equal(pictures[0], nst_utils.to_pixels(x_0))
+    found = pictures[-1] - nst_utils.CONFIG.MEANS[0]
+    np.testing.assert_allclose(found, np.full(found.shape, 40), atol=1)
+    assert (tmp_path / "bowl.gif").stat().st_size > 0
+
+
+# --- Lesson_3_Choosing_the_Content_Layer ---------------------------------------------------------
+
+
+@pytest.fixture
+def choosing(functions):
+    return functions("Lesson_3_Choosing_the_Content_Layer")
+
+
+def test_a_cost_in_its_unit_is_0_for_one_picture_and_1_for_the_other(choosing, activations):
+    wanted, other = ({"a": a, "b": 100 * a[:, :2]} for a in activations)
+
+    def squares(a, b):
+        return tf.reduce_sum((a - b) ** 2)
+
+    with tf.Graph().as_default(), tf.Session() as choosing.sess:
+        layers = {name: tf.placeholder(tf.float32, a.shape) for name, a in wanted.items()}
+        costs, units = choosing.costs_in_units(squares, layers, wanted, other)
+        by_hand = [np.sum((wanted[name] - other[name]) ** 2) for name in "ab"]
+        np.testing.assert_allclose(units, by_hand, rtol=1e-5)
+        for share in (0, 0.5, 1):  # of the way; the cost goes by its square
+            a_G = {layers[n]: wanted[n] + share * (other[n] - wanted[n]) for n in layers}
+            found = choosing.sess.run(costs, a_G)
+            np.testing.assert_allclose(found, [share**2] * 2, rtol=1e-4, atol=1e-6)
+
+
+def normalised(picture):
+    return (picture[None] - nst_utils.CONFIG.MEANS).astype(np.float32)
+
+
+def test_what_is_kept_of_a_picture_is_told_apart(choosing):
+    rng = np.random.default_rng(0)
+    smooth = scipy.ndimage.gaussian_filter(rng.normal(0, 900, (90, 120, 3)), (9, 9, 0)) + 128
+    fine = rng.normal(0, 12, (90, 120, 1))
+    photo = normalised(np.clip(smooth + fine, 0, 255))
+    np.testing.assert_allclose(choosing.kept(photo, photo), [1, 1, 1])
+    shapes, detail, colour = choosing.kept(normalised(np.clip(smooth - fine, 0, 255)), photo)
+    assert shapes > 0.98
+    assert detail < -0.5
+    assert colour > 0.98
+    grey = np.clip(smooth + fine, 0, 255) @ np.float64([0.299, 0.587, 0.114])
+    tinted = normalised(grey[..., None] + rng.normal(0, 1, (90, 120, 3)))
+    shapes, detail, colour = choosing.kept(tinted, photo)
+    assert min(shapes, detail) > 0.9
+    assert abs(colour) < 0.5
+
+
+def test_the_content_layer_lesson_takes_vgg_16(tmp_path):
+    weights = tmp_path / "imagenet-vgg-verydeep-16.mat"
+    write_fake_vgg(weights, depth=16)
+    lesson = notebook_of("Lesson_3_Choosing_the_Content_Layer")
+    runner.run(lesson, tmp_path, TINY | {"VGG_MODEL": str(weights)})
+    text = text_of(outputs_of(nbformat.read(tmp_path / lesson.name, as_version=4)))
+    assert "VGG-16, unknown weights" in text
+    assert "operations after 4 runs, as before: True" in text
 
 
 # --- Lesson_4_Eager_Style_Transfer ---------------------------------------------------------------
