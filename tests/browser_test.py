@@ -25,9 +25,7 @@ from nst.blanks import has_blank
 from nst.config import LAB
 from nst.exercises import EXERCISES
 
-STUDIO = "Studio.ipynb"
-OTHERS = {LAB.name, EXERCISES.name, STUDIO}
-LESSONS = sorted({path.name for path in LAB.parent.glob("*.ipynb")} - OTHERS)
+LESSONS = sorted(path.name for path in LAB.parent.glob("Lesson_*.ipynb"))
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """The companion lessons: each runs to its end, is stored clean, and agrees with NumPy."""
 
+import re
 from types import SimpleNamespace
 
 import nbformat
@@ -125,6 +126,61 @@ def test_a_stored_lesson_is_one_clean_run(lesson):
     assert str(ROOT) not in str(outputs)
     assert ": False" not in text_of(outputs)
     assert notebook_of(lesson).stat().st_size < 1.5e6
+
+
+# --- the way from one to the next ----------------------------------------------------------------
+
+CONTENTS = ROOT / "notebooks" / "Lessons.ipynb"
+
+
+def links_of(text):
+    return re.findall(r"\]\(([^)]+\.ipynb)\)", text)
+
+
+def markdown_of(path):
+    notebook = nbformat.read(path, as_version=4)
+    return [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+
+
+def test_every_lesson_is_tested_here():
+    found = sorted(path.stem for path in CONTENTS.parent.glob("Lesson_*.ipynb"))
+    assert found == list(LESSONS)
+
+
+@each_lesson
+def test_a_lesson_leads_back_and_on(lesson):
+    cells = nbformat.read(notebook_of(lesson), as_version=4).cells
+    names, place = [f"{name}.ipynb" for name in LESSONS], list(LESSONS).index(lesson)
+    way = [*names[max(place - 1, 0) : place], CONTENTS.name, LAB.name, *names[place + 1 : place + 2]]
+    assert {cells[1].cell_type, cells[-1].cell_type} == {"markdown"}
+    assert links_of(cells[1].source) == way
+    assert cells[-1].source == cells[1].source
+
+
+@pytest.mark.parametrize("notebook", [*LESSONS, CONTENTS.stem])
+def test_links_among_the_notebooks_resolve(notebook):
+    links = links_of("\n".join(markdown_of(notebook_of(notebook))))
+    assert [name for name in links if not (CONTENTS.parent / name).is_file()] == []
+
+
+def test_the_contents_list_every_lesson_once_and_in_order():
+    (text,) = markdown_of(CONTENTS)
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if "](Lesson_" in line]
+    assert [link for row in rows for link in links_of(row[0])] == [f"{name}.ipynb" for name in LESSONS]
+    for _, question, seen, minutes in rows:
+        assert question.endswith("?")
+        assert seen
+        assert int(minutes) <= 3
+    assert LAB.name in links_of(text)
+
+
+def test_the_lab_lists_the_lessons_with_the_questions_of_the_contents():
+    contents, lab = "\n".join(markdown_of(CONTENTS)), "\n".join(markdown_of(LAB))
+    assert CONTENTS.name in links_of(lab)
+    rows = re.findall(r"\d\. (\[[^]]+\]\(Lesson_\S+\)) \| (.+?) \|", contents)
+    assert len(rows) == len(LESSONS)
+    for link, question in rows:
+        assert f"{link}: {question[0].lower()}{question[1:]}" in lab
 
 
 # --- Lesson_1_Feature_Maps -----------------------------------------------------------------------
