@@ -4,6 +4,7 @@ __main__     the command: python -m nst lab | studio | run | paint | gallery | g
 studio       open a page to paint on, in the browser
 classroom    open the lab in JupyterLab
 gallery      many pairs, here or on a Dask cluster
+cluster      work for a Dask cluster
 pairs        lists of them
 sheets       a contact sheet of them
 grading      grade notebooks: the command

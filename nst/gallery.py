@@ -16,13 +16,11 @@ and needs no files of this machine: the pictures travel there and back with the 
 """
 
 import argparse
-import logging
 import os
 import sys
 import tempfile
 import threading
 import time
-from concurrent.futures import CancelledError
 from contextlib import closing, contextmanager, suppress
 from functools import partial
 from itertools import islice
@@ -31,6 +29,7 @@ from typing import NamedTuple
 
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 
+from nst.cluster import LOST, as_finished, connect
 from nst.config import CONFIG, LAB, WORKPLACE
 from nst.easel import ProgressLine, get_painter
 from nst.files import whole_file
@@ -41,11 +40,9 @@ from nst.runner import run
 from nst.sheets import contact_sheet
 
 ONE_AT_A_TIME = threading.Lock()  # however many threads a Dask worker has
-LOST = "the Dask scheduler was lost: when it is back, run the same command again"
 EVALUATIONS = 6  # from which the time of the whole list is estimated
 ITERATIONS = 200  # the lab's
 KERNEL = 7  # seconds that the lab takes to start
-PATIENCE = 5  # seconds without a result, before it is said that a cluster has no workers
 
 
 class Row(NamedTuple):
@@ -215,34 +212,8 @@ def _paint_here(todo, values, output):
         yield pair, partial(paint, content, style, values, output)
 
 
-def connect(scheduler):
-    """Return a distributed.Client of the Dask scheduler at an address.
-
-    Raises ModuleNotFoundError or OSError.
-    """
-    try:
-        from distributed import Client
-    except ModuleNotFoundError:
-        raise ModuleNotFoundError(
-            "--scheduler needs dask.distributed, which is not installed: "
-            f"run {sys.executable} -m pip install distributed"
-        ) from None
-    # a lost connection is told in the table: its tracebacks stay out
-    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
-    try:
-        return Client(scheduler)
-    except (OSError, ValueError) as error:
-        raise OSError(
-            f"no Dask scheduler answers at {scheduler} ({error}): start one with dask scheduler"
-        ) from None
-
-
 def _paint_on_cluster(todo, values, client):
-    """Yield (pair, function that returns what `paint` did) for each pair, as they are finished.
-
-    Dask gives a pair whose worker dies to another one. As many are under way as there are workers:
-    to hand over hundreds of photographs at once would only fill the scheduler's memory.
-    """
+    """Yield (pair, function that returns what `paint` did) for each pair, as they are finished."""
     from distributed import get_worker
 
     def paint_there(*pictures):  # inside, so that it travels whole: the scheduler has no project
@@ -250,51 +221,7 @@ def _paint_on_cluster(todo, values, client):
 
         return paint(*pictures, values, get_worker().local_directory)  # Dask cleans up there
 
-    running, workers = {}, "no workers yet"
-    with suppress(OSError):  # the scheduler is lost
-        while True:
-            free = max(1, len(client.nthreads())) - len(running)  # nthreads: worker -> threads
-            for pair, *pictures in islice(todo, max(0, free)):
-                running[client.submit(paint_there, *pictures, pure=False)] = pair
-            if not running:
-                break
-            for done in _finished(list(running), client, workers):
-                workers = "no workers left"
-                yield running.pop(done), partial(_result, done)
-
-
-def _finished(futures, client, no_workers):
-    """Wait a while for the first of the futures; return those that are finished.
-
-    Where there is no worker to finish one, this is said, and one is waited for.
-    """
-    from distributed import TimeoutError, wait
-
-    try:
-        wait(futures, PATIENCE, "FIRST_COMPLETED")
-    except CancelledError:  # the scheduler was lost, as each future will tell
-        pass
-    except TimeoutError:
-        if not client.nthreads():
-            print(f"{no_workers}, waiting: nst gallery --help says how to start one", flush=True)
-            client.wait_for_workers(1)
-    return [future for future in futures if future.done()]
-
-
-def _result(future):
-    from distributed import KilledWorker
-
-    try:
-        return future.result()
-    except CancelledError:
-        raise RuntimeError(LOST) from None
-    except KilledWorker:
-        raise RuntimeError("every worker that painted it died: is there enough memory?") from None
-    except ModuleNotFoundError as error:
-        raise RuntimeError(
-            f"a worker does not find the project ({error}): "
-            "start it in the project's folder with PYTHONPATH=."
-        ) from None
+    return as_finished(client, paint_there, todo)
 
 
 # --- the command ---------------------------------------------------------------------------------

@@ -160,7 +160,7 @@ def test_nobody_is_asked_for_news(page, address):
 
 
 def test_the_studio_works_in_jupyterlab(page, address, project):
-    panel = show(page, address, STUDIO)
+    panel = show(page, address, "Studio.ipynb")
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     panel.get_by_role("button", name="Paint", exact=True).click(timeout=MINUTE)

@@ -13,7 +13,7 @@ import pytest
 from distributed import LocalCluster
 from PIL import Image
 
-from nst import gallery, painting, sheets
+from nst import cluster, gallery, painting, sheets
 from nst.pairs import Pair, own_pairs, read_pairs
 
 SIZE = (48, 36)
@@ -342,18 +342,18 @@ def test_missing_workers_are_said_and_waited_for(pairs, tmp_path, monkeypatch):
     class Output(io.StringIO):
         def write(self, text):
             if text.startswith("no workers"):
-                cluster.scale(len(cluster.worker_spec) + 1)
+                local.scale(len(local.worker_spec) + 1)
             if text == "1 of 3:":
                 client.retire_workers(list(client.nthreads()))
             return super().write(text)
 
     monkeypatch.setattr(gallery, "paint", paint)
-    monkeypatch.setattr(gallery, "PATIENCE", 0.1)
+    monkeypatch.setattr(cluster, "PATIENCE", 0.1)
     with (
         LocalCluster(
             n_workers=0, processes=False, dashboard_address=None, local_directory=tmp_path
-        ) as cluster,
-        cluster.get_client() as client,
+        ) as local,
+        local.get_client() as client,
         redirect_stdout(Output()) as said,
     ):
         rows = gallery.make_gallery(pairs, tmp_path / "made", {}, client)
