@@ -519,7 +519,7 @@ def test_a_picture_cut_anywhere_never_loads_wrong(tmp_path, name):
             loaded = pictures.load_image(path, H, W)
         except ValueError:
             refused(
-                r"p\.\w+ is (no|a \w+) picture that .*: (save it|copy it)",
+                r"p\.\w+ is (not a|a \w+) picture that .*: (save it|copy it)",
                 pictures.load_image,
                 path,
             )
