@@ -25,6 +25,7 @@ from nst.blanks import has_blank
 from nst.config import LAB
 from nst.exercises import EXERCISES
 
+STUDIO = "Studio.ipynb"
 LESSONS = sorted(path.name for path in LAB.parent.glob("Lesson_*.ipynb"))
 
 
