@@ -488,12 +488,13 @@ def test_normalised_descent_records_the_cost_before_each_shrinking_step(bowl):
     np.testing.assert_allclose(x, path[2], rtol=1e-4, atol=1e-6)
 
 
-def test_edges_of_a_picture_are_kept_by_the_same_one_with_other_lightness(functions):
+def test_edges_are_those_of_the_negative_too_and_not_of_the_mirror_image(functions):
     module = functions("Lesson_6_Optimizers_and_Starting_Images")
-    picture = np.random.default_rng(0).integers(60, 140, (1, 9, 7, 3)) - nst_utils.CONFIG.MEANS
-    module.content_image = picture
-    np.testing.assert_allclose(module.edges_kept(picture + 40), 1)
-    assert module.edges_kept(picture[:, ::-1]) < 0.9
+    pixels = np.random.default_rng(0).integers(60, 140, (1, 9, 7, 3))
+    negative, mirrored = 200 - pixels, pixels[:, :, ::-1]
+    module.content_image = pixels - nst_utils.CONFIG.MEANS
+    np.testing.assert_allclose(module.edges_kept(negative - nst_utils.CONFIG.MEANS), 1)
+    assert module.edges_kept(mirrored - nst_utils.CONFIG.MEANS) < 0.9
 
 
 # --- Lesson_7_Coarse_to_Fine ---------------------------------------------------------------------
