@@ -37,10 +37,15 @@ def pixels_at_once(height, width, memory=None):
     allowed = max(free / 2, least) if memory is None else 1e9 * memory
     if least > free:
         zoom = math.sqrt(max(free - BASE - SEEN * SMALLEST, 0) / (KEPT * pixels))
+        fits = f"{math.floor(zoom * width)}×{math.floor(zoom * height)}"
         raise MemoryError(
-            f"painting on {width}×{height} pixels takes {least / 1e9:.0f} GB of memory, "
-            f"{free / 1e9:.0f} GB are free: {math.floor(zoom * width)}×"
-            f"{math.floor(zoom * height)} is the largest size of this shape that fits"
+            f"painting on {width}×{height} pixels takes {least / 1e9:.1f} GB of memory, "
+            f"{free / 1e9:.1f} GB are free: "
+            + (
+                f"{fits} is the largest size of this shape that fits"
+                if zoom
+                else "close other programs first"
+            )
         )
     if least > allowed:
         raise MemoryError(

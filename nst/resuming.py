@@ -32,7 +32,7 @@ def hashes(content, styles, settings):
     files = {"content picture": [content], "style pictures": styles, "weights": [settings["model"]]}
     found = {n: [file_hash(path, "sha256") for path in paths] for n, paths in files.items()}
     found["style pictures"] = sorted(zip(found["style pictures"], styles.values(), strict=True))
-    found |= {name: settings[name] for name in settings.keys() - {"model", "memory"}}
+    found |= {name: settings[name] for name in sorted(settings.keys() - {"model", "memory"})}
     return {name: hashlib.sha256(repr(value).encode()).hexdigest() for name, value in found.items()}
 
 

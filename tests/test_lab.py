@@ -246,7 +246,7 @@ def test_the_stored_lab_is_one_clean_run():
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        (("--content", "images/nowhere.jpg"), "images/nowhere.jpg is not there: check the name"),
+        (("--content", "images/12345.jpg"), "images/12345.jpg is not there: check the name"),
         (
             ("--style", "nst_utils.py"),
             "nst_utils.py is not a picture that can be read (it starts",

@@ -359,7 +359,7 @@ def test_styles_need_a_weight(photo, painted, fake_weights):
 
 def test_pictures_that_would_not_fit_into_memory_are_refused(photo, painted, fake_weights):
     message = (
-        r"^painting on 20000×15000 pixels takes [\d,]+ GB of memory, \d+ GB are free: "
+        r"^painting on 20000×15000 pixels takes [\d.]+ GB of memory, [\d.]+ GB are free: "
         r"\d+×\d+ is the largest size of this shape that fits$"
     )
     with pytest.raises(MemoryError, match=message):

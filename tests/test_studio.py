@@ -237,7 +237,7 @@ def test_where_memory_is_short_the_painter_says_so(opened, monkeypatch):
     monkeypatch.setattr(psutil, "virtual_memory", lambda: free)
     opened.paint.click()
     opened._thread.join()
-    assert said(opened.message).startswith("painting on 60×45 pixels takes 0 GB of memory, 0 GB")
+    assert said(opened.message).startswith("painting on 60×45 pixels takes 1.1 GB of memory, ")
     assert not opened.paint.disabled
 
 
