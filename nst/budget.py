@@ -33,7 +33,7 @@ def pixels_at_once(height, width, memory=None):
     pixels = height * width
     whole, tiled = BASE + SEEN * pixels, BASE + KEPT * pixels
     least = min(whole, tiled + SEEN * SMALLEST)
-    free = _free()
+    free = free_memory()
     allowed = max(free / 2, least) if memory is None else 1e9 * memory
     if least > free:
         zoom = math.sqrt(max(free - BASE - SEEN * SMALLEST, 0) / (KEPT * pixels))
@@ -56,6 +56,6 @@ def pixels_at_once(height, width, memory=None):
     return math.inf if whole <= allowed else (allowed - tiled) / SEEN
 
 
-def _free():
+def free_memory():
     """Return the bytes that this process has or can have."""
     return psutil.virtual_memory().available + psutil.Process().memory_info().rss

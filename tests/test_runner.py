@@ -380,7 +380,9 @@ def make(folder, *arguments, nst="-m nst"):
         pytest.skip("needs make")
     ready = ["-o", ".venv/installed", f"NST={shlex.quote(sys.executable)} {nst}"]
     ready += [] if "weights" in arguments else ["-o", "weights"]
-    environment = {name: value for name, value in os.environ.items() if name != "MAKEFLAGS"}
+    # of the make that runs the tests
+    outer = ("MAKEFLAGS", "MAKELEVEL")
+    environment = {name: value for name, value in os.environ.items() if name not in outer}
     return subprocess.run(
         ["make", "-f", ROOT / "Makefile", *ready, *arguments],
         capture_output=True,

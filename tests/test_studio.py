@@ -4,15 +4,13 @@ import datetime
 import html
 import io
 import re
-from types import SimpleNamespace
 
 import numpy as np
-import psutil
 import pytest
 from PIL import Image
 
 from conftest import ROOT
-from nst import easel, exchange, page, painting, studio
+from nst import budget, easel, exchange, page, painting, studio
 from nst.config import CONFIG
 
 GREY = Image.linear_gradient("L").resize((80, 60)).convert("RGB")
@@ -233,11 +231,10 @@ def test_stop_before_there_is_a_picture_shows_none(endless):
 
 def test_where_memory_is_short_the_painter_says_so(opened, monkeypatch):
     upload(opened.photo, "photo.png", encoded(GREY))
-    free = SimpleNamespace(available=2e6)
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: free)
+    monkeypatch.setattr(budget, "free_memory", lambda: 5e8)
     opened.paint.click()
     opened._thread.join()
-    assert said(opened.message).startswith("painting on 60×45 pixels takes 1.1 GB of memory, ")
+    assert said(opened.message).startswith("painting on 60×45 pixels takes 1.1 GB of memory, 0.5 ")
     assert not opened.paint.disabled
 
 

@@ -189,10 +189,10 @@ def test_what_fits_into_memory_is_not_cut():
 
 
 def test_half_of_what_is_free_is_the_default(monkeypatch):
-    monkeypatch.setattr(budget, "_free", lambda: 16e9)
+    monkeypatch.setattr(budget, "free_memory", lambda: 16e9)
     assert budget.pixels_at_once(3000, 4000) == budget.pixels_at_once(3000, 4000, 8.0)
     assert budget.pixels_at_once(3000, 4000, 40.0) == budget.pixels_at_once(3000, 4000, 16.0)
-    monkeypatch.setattr(budget, "_free", lambda: 6.5e9)
+    monkeypatch.setattr(budget, "free_memory", lambda: 6.5e9)
     assert tiles.cut(3000, 4000, budget.pixels_at_once(3000, 4000))  # half would be too little
 
 
