@@ -23,7 +23,7 @@ def pixels_at_once(height, width, memory=None):
     Returns:
     a number for `nst.tiles.cut`, infinite where the picture need not be cut
 
-    Raises ValueError, or MemoryError where even tiles would not fit, in one sentence.
+    Raises ValueError, or MemoryError where even tiles would not fit.
     """
     if memory is not None and not memory > 0:  # nor NaN
         raise ValueError(f"the memory is {memory!r}: give a number of GB above 0")

@@ -36,7 +36,7 @@ def receive(file, folder):
     Returns:
     its path, and its picture: (height, width, 3), RGB, uint8, at most PREVIEW pixels long
 
-    Raises OSError, ValueError or MemoryError, in one sentence, where there is no picture in it.
+    Raises OSError, ValueError or MemoryError, where there is no picture in it.
     """
     name = Path(file["name"].replace("\\", "/")).name
     if file["type"] == NO_FILE:
@@ -63,7 +63,7 @@ def as_jpeg(pixels):
 def save_new(image, content, style):
     """Save a normalised image in output/, under a name that no file has; return its path.
 
-    Raises OSError, in one sentence.
+    Raises OSError.
     """
     while True:
         path = free_path(content, [style])

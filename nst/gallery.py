@@ -129,7 +129,7 @@ def estimate(content, style, values, sizes, folder=None):
     sizes -- list of (height, width)
 
     Returns:
-    seconds; raises RuntimeError, in one sentence
+    seconds; raises RuntimeError
     """
     with _scratch(content, style, values, folder) as (_, values):
         with closing(_begin_soon(values)) as painting:

@@ -45,7 +45,7 @@ def save_state(picture, identity, progress):
 def load_state(picture, identity):
     """Read the state of a picture: (level, start), as `nst.painting.paint` takes it.
 
-    Raises FileNotFoundError or ValueError, in one sentence.
+    Raises FileNotFoundError or ValueError.
     """
     path = state_path(picture)
     with stored_state(path, OTHERWISE) as state:

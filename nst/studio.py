@@ -21,7 +21,7 @@ POLICY = "default-src 'self' ws: data: blob: 'unsafe-inline' 'unsafe-eval'"
 
 
 def main(arguments=None):
-    """Be the command `nst studio`."""
+    """Run the command `nst studio`."""
     parser = argparse.ArgumentParser(
         prog="nst studio",
         description="Open a page in the browser on which photographs are painted; Voilà's own "

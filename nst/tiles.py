@@ -104,7 +104,7 @@ def cut(height, width, limit=math.inf):
     Returns:
     list of Tile by which as few pixels as possible are seen in all; one where the picture fits
 
-    Raises ValueError, in one sentence, where no tile is small enough.
+    Raises ValueError, where no tile is small enough.
     """
     choices = [
         (rows.seen * columns.seen, rows.spans, columns.spans)

@@ -13,6 +13,7 @@ from nst import budget, easel, painting, tiles
 from nst.costs import STYLE_LAYERS, layout_cost, range_cost
 from nst.network import open_network, read_weights
 from nst.notebook import functions_of
+from nst.pictures import save_image
 from nst.resuming import hashes, save_state, state_path
 from nst.weights import layer_names
 from test_easel import start, wait_for
@@ -287,7 +288,7 @@ def run(arguments, capsys):
     return capsys.readouterr().out
 
 
-def test_a_killed_painting_goes_on_where_its_last_level_began(command, capsys, few_evaluations):
+def test_a_killed_painting_goes_on_where_its_last_level_began(command, capsys, pictures, settings):
     arguments, made = command
     state = state_path(made)
     with start(*arguments) as process:
@@ -296,12 +297,17 @@ def test_a_killed_painting_goes_on_where_its_last_level_began(command, capsys, f
         printed, _ = process.communicate(timeout=300)
     assert process.returncode == -signal.SIGKILL, printed
     assert Image.open(made).size == (400, 300)
+    with np.load(state) as file:
+        left = int(file["level"]), file["start"]
+    *_, last = painting.paint(*pictures, **settings, resume=left)
+    save_image(expected := made.parent.parent / "expected.jpg", last.full_size())
 
     printed = run([*arguments, "--resume"], capsys)
     assert "level 3 of 3, 400×300 pixels in 4 tiles" in printed
     assert "level 1 of" not in printed
     assert printed.splitlines()[-1].startswith("Finished in ")
-    assert Image.open(made).size == (400, 300)
+    difference = np.asarray(Image.open(made), int) - np.asarray(Image.open(expected))
+    assert np.abs(difference).mean() < 1
     assert list(made.parent.iterdir()) == [made]  # the state is gone, and no scrap is left
 
 
