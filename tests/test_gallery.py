@@ -4,6 +4,7 @@ import io
 import re
 import shutil
 import sys
+import threading
 from contextlib import redirect_stdout
 from types import SimpleNamespace
 
@@ -356,7 +357,10 @@ def test_missing_workers_are_said_and_waited_for(pairs, tmp_path, monkeypatch):
         local.get_client() as client,
         redirect_stdout(Output()) as said,
     ):
+        give_up = threading.Timer(60, client.close)  # on a wait that says nothing
+        give_up.start()
         rows = gallery.make_gallery(pairs, tmp_path / "made", {}, client)
+        give_up.cancel()
     lines = [line.partition(": ")[0] for line in said.getvalue().splitlines()]
     assert lines == [
         "no workers yet, waiting",

@@ -335,10 +335,11 @@ def test_a_size_that_would_not_fit_into_memory_is_refused_at_once():
 
 
 def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
-    os.mkfifo(tmp_path / "p.jpg")
-    assert refused("--content", tmp_path / "p.jpg") == (
-        f"{tmp_path / 'p.jpg'} is a pipe or a device, not a picture: name a file"
-    )
+    path = tmp_path / "p.jpg"
+    os.mkfifo(path)
+    command = [sys.executable, "-m", "nst", "run", "--content", path]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.stderr == f"\n{path} is a pipe or a device, not a picture: name a file\n"
 
 
 def test_in_a_folder_that_was_deleted_the_command_says_so(tmp_path):
@@ -427,9 +428,9 @@ HONEST += ["naïve & co (1).jpg"]
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_make_hands_a_hostile_name_on_and_runs_nothing(tmp_path, name):
-    said = make(tmp_path, "run", f"CONTENT={name}").stderr
-    assert f"{tmp_path / name} is not there: check the " in said
+    done = make(tmp_path, "run", f"CONTENT={name}", "STYLE=nowhere.jpg")
     assert list(tmp_path.iterdir()) == []
+    assert f"{tmp_path / name} is not there: check the " in done.stderr
 
 
 @pytest.mark.parametrize("name", HOSTILE + HONEST)
@@ -459,9 +460,9 @@ def test_make_hands_an_honest_name_on_as_it_is(tmp_path, name):
 
 def test_make_hands_every_value_on():
     """What `make run` takes stands in the environment under the name that it was given by."""
-    given = dict(CONTENT="c", STYLE="", SIZE="64", RESUME="0", NOTEBOOK="-a b.ipynb")
+    given = dict(CONTENT="-x.jpg", STYLE="", SIZE="64", RESUME="0", NOTEBOOK="-a b.ipynb")
     names = ",".join(given).replace("NOTEBOOK", "NOTEBOOK:")
     options = from_environment(["--x", f"--environment={names}"], given)
     args = runner._parser().parse_args(options[1:])
-    assert (args.content, args.style, args.size, args.resume) == ("c", None, 64, False)
+    assert (args.content, args.style, args.size, args.resume) == ("-x.jpg", None, 64, False)
     assert str(args.notebook) == "-a b.ipynb"
