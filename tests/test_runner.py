@@ -80,6 +80,17 @@ def test_ctrl_c_at_any_moment_ends_the_run(tmp_path, monkeypatch, moment):
         assert made == []
 
 
+def test_ctrl_c_ends_a_cell_that_would_not_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(StruckClient, "moment", (0, "stream"))
+    monkeypatch.setattr(runner, "TerminalClient", StruckClient)
+    endless = "print(0)\nimport time\nwhile True: time.sleep(0.1)"
+    path = write_notebook(tmp_path / "some.ipynb", endless, "print(1)")
+    with pytest.raises(KeyboardInterrupt):
+        runner.run(path, tmp_path / "made", {})
+    assert kernels() == []
+    assert printed(tmp_path / "made" / "some_unfinished.ipynb") == ["0\n", ""]
+
+
 def test_a_second_ctrl_c_ends_a_cell_that_heeds_none(tmp_path, capfd):
     source = f"""
         while True:
