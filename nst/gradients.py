@@ -4,7 +4,7 @@ It works behind the course's lines: the student's `minimize`, `gram_matrix` and 
 the course wrote them. Nothing of TensorFlow's is touched before a network is built.
 """
 
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 import numpy as np
 
@@ -16,6 +16,8 @@ tf = import_tensorflow()
 
 # How to compute the two directions, see nst.processor: is the convolution a transposed one?
 WAYS = {"plain": (False, True), "transposed": (True, True), "turned": (False, False)}
+
+LARGE_KERNEL = 1_000_000  # bytes
 
 
 def frozen_convolution(x, W, b, way):
@@ -103,8 +105,31 @@ def _frozen(value):
         return tf.constant(value)
     start = tf.placeholder(value.dtype, value.shape)
     variable = tf.Variable(start, trainable=False, collections=[], use_resource=False)
-    sess.run(variable.initializer, {start: value})
+    waiting = getattr(sess.graph, "waiting_weights", None)
+    if waiting is None or value.nbytes > LARGE_KERNEL:
+        sess.run(variable.initializer, {start: value})
+    else:
+        waiting[variable.initializer] = start, value
     return variable.value()
+
+
+@contextmanager
+def frozen_together():
+    """Give the small arrays that are frozen meanwhile their values in one run at the end.
+
+    After the graph has grown a run takes milliseconds before it begins: one for each kernel of a
+    miniature VGG takes longer than to build it. Large arrays are not kept waiting in memory.
+    """
+    sess = session_of_the_graph()
+    if sess is None:
+        yield
+        return
+    waiting = sess.graph.waiting_weights = {}  # initialiser -> (placeholder, array)
+    try:
+        yield
+    finally:
+        del sess.graph.waiting_weights
+    sess.run(list(waiting), dict(waiting.values()))
 
 
 # --- activations as arrays -----------------------------------------------------------------------

@@ -11,6 +11,7 @@ from nst.config import BYTES_PER_PIXEL, CONFIG
 from nst.gradients import (
     ease_gram_matrices,
     frozen_convolution,
+    frozen_together,
     keep_arrays_out_of_graphs,
     round_kernel,
     session_of_the_graph,
@@ -94,6 +95,13 @@ def build_vgg(weights, height, width, precision, pooling="average"):
         model = {"input": tf.placeholder(tf.float32, (1, None, None, CONFIG.COLOR_CHANNELS))}
     else:
         model = {"input": _input_variable(height, width)}
+    with frozen_together():
+        _add_layers(model, weights, dtype, way, pool)
+    return model
+
+
+def _add_layers(model, weights, dtype, way, pool):
+    """Add all layers to a model that has its `input`, see `build_vgg`."""
     layer = model["input"]
     for name in layer_names(19 if "conv3_4" in weights else 16):
         if name == "conv1_1":  # bfloat16's 8 bits are too few for pixels; 3 channels cost little
@@ -106,7 +114,6 @@ def build_vgg(weights, height, width, precision, pooling="average"):
         else:
             layer = pool(layer, ksize=2, strides=2, padding="SAME")
         model[name] = tf.cast(layer, tf.float32)
-    return model
 
 
 def check_memory(height, width, bytes_per_pixel=BYTES_PER_PIXEL, work="training"):

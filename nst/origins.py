@@ -80,12 +80,15 @@ def _compiled(source):
         return compile("", "cell", "exec")
 
 
+@cache
 def _steps(code):
-    """Yield how code handles its globals, in order: ("LOAD", name) or ("STORE", name)."""
+    """List how code handles its globals, in order: ("LOAD", name) or ("STORE", name)."""
+    steps = []
     for step in dis.get_instructions(code):
         verb, _, kind = step.opname.partition("_")
         if verb in ("LOAD", "STORE") and kind in ("NAME", "GLOBAL"):
-            yield verb, step.argval
+            steps.append((verb, step.argval))
+    return steps
 
 
 def _loaded(code):

@@ -17,6 +17,7 @@ edge, where zeros are padded and the last cell is cut off as they are for the wh
 
 import math
 from contextlib import closing, contextmanager
+from functools import cached_property
 from itertools import pairwise, product
 from typing import NamedTuple
 
@@ -173,8 +174,13 @@ class _Network:
         self.totals = [tf.placeholder(tf.float32, a.shape) for a in self.averages]
         pairs = zip(self.totals[:-1:2], self.totals[1::2], strict=True)
         self.textures = [(gram, mean, deviations(gram, mean)) for gram, mean in pairs]
-        self._slopes = [tf.placeholder(tf.float32, a.shape) for a in self.averages]
-        (self._gradient,) = tf.gradients(self.averages, self._window, self._slopes)
+
+    @cached_property
+    def _backwards(self):
+        """Placeholders for dJ/d(averages), and dJ/d(window); to measure a picture takes neither."""
+        with self.sess.graph.as_default():
+            slopes = [tf.placeholder(tf.float32, a.shape) for a in self.averages]
+            return slopes, *tf.gradients(self.averages, self._window, slopes)
 
     def _own_positions(self, layer, step):
         top, bottom, left, right = tf.unstack(self._edges)
@@ -207,12 +213,12 @@ class _Network:
 
     def gradient(self, image, contents, slopes):
         """Carry dJ/d(totals) back to the pixels: (1, h, w, 3), float32."""
-        gradient = np.zeros_like(image)
+        (placeholders, of_window), gradient = self._backwards, np.zeros_like(image)
         for tile, a_C in zip(self.tiles, contents, strict=True):
-            parts = zip(self._slopes, self._shares(tile), slopes, strict=True)
+            parts = zip(placeholders, self._shares(tile), slopes, strict=True)
             feed = {slope: share * value for slope, share, value in parts}
             feed[self.a_C] = a_C
-            tile.window(gradient)[:] += self.run(self._gradient, tile, image, feed)
+            tile.window(gradient)[:] += self.run(of_window, tile, image, feed)
         return gradient
 
 

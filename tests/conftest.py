@@ -1,5 +1,7 @@
 """What every test may use: graph mode, as in the lab, and a miniature VGG-19 on disk."""
 
+import atexit
+import gc
 import importlib
 import os
 import sys
@@ -9,17 +11,23 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-import tensorflow.compat.v1 as tf
 from IPython.core.interactiveshell import InteractiveShell
-from tensorflow.python.framework import random_seed
 
 from fake_vgg import write_fake_vgg
+from nst.tf1 import import_tensorflow
 from nst.training import close_session
 
 ROOT = Path(__file__).resolve().parent.parent
 
+tf = import_tensorflow()
 tf.logging.set_verbosity(tf.logging.ERROR)
 tf.disable_v2_behavior()
+
+
+def pytest_collection_finish():
+    """Leave out of each search for garbage what the imports made: a million objects."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -42,6 +50,8 @@ def chromium():
 @pytest.fixture
 def untouched(monkeypatch):
     """Take back afterwards what the lab's set-up cell changes in this process."""
+    from tensorflow.python.framework import random_seed
+
     monkeypatch.setattr(tf.Tensor, "__array__", tf.Tensor.__array__)
     monkeypatch.setattr(random_seed, "get_seed", random_seed.get_seed)
     for name in ("tensorflow", "scipy.misc"):
@@ -57,6 +67,8 @@ def shell(untouched, monkeypatch):
     monkeypatch.setattr(shell, "_format_exception_for_storage", lambda *_: None, raising=False)
     yield shell
     close_session()
+    shell.atexit_operations()  # else it keeps all that a notebook made until Python ends
+    atexit.unregister(shell.atexit_operations)
     InteractiveShell.clear_instance()
 
 
