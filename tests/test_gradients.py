@@ -1,7 +1,6 @@
 """Frozen convolutions in every way to compute them, arrays out of graphs, the choice of kernels."""
 
 import os
-import subprocess
 import sys
 from contextlib import nullcontext
 
@@ -9,7 +8,6 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from conftest import ROOT
 from nst import network, processor
 from nst.gradients import WAYS, Activations, frozen_convolution, turn
 
@@ -216,15 +214,6 @@ def test_a_gpu_is_shared_unless_the_user_says_otherwise(monkeypatch, asked, expe
         monkeypatch.delenv("TF_FORCE_GPU_ALLOW_GROWTH")
     processor.share_gpu()
     assert os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] == expected
-
-
-def test_importing_the_helper_registers_no_gradient():
-    code = (
-        "import nst_utils; from tensorflow.python.framework.ops import gradient_registry;"
-        "print([name for name in gradient_registry.list() if 'Gram' in name])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert done.stdout.strip() == "[]", done.stderr
 
 
 # --- activations as arrays -----------------------------------------------------------------------

@@ -137,15 +137,20 @@ def test_importing_nst_utils_is_silent():
     assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
 
 
-def test_importing_nst_utils_changes_nothing_in_tensorflow():
+def test_importing_nst_utils_changes_nothing_global():
     run = python("""
-import json
-import tensorflow.compat.v1 as tf
-from tensorflow.python.framework import ops
+import json, sys
+import numpy as np
+import tensorflow
+from tensorflow.python.framework import ops, random_seed
 
 def state():
-    return [sorted(ops.gradient_registry.list()), tf.executing_eagerly(),
-            tf.logging.get_verbosity(), len(tf.get_default_graph().get_operations())]
+    v1 = tensorflow.compat.v1
+    return [tensorflow.executing_eagerly(), random_seed.get_seed.__module__,
+            sys.modules["tensorflow"] is tensorflow, "__array__" in vars(tensorflow.Tensor),
+            hasattr(np, "float"), "tf1_compat" in sys.modules, np.get_printoptions(),
+            v1.logging.get_verbosity(), len(v1.get_default_graph().get_operations()),
+            sorted(ops.gradient_registry.list())]
 
 before = state()
 import nst_utils
@@ -154,8 +159,10 @@ print(json.dumps([before, state()]))
     assert run.returncode == 0, run.stderr
     before, after = json.loads(run.stdout)
     assert before == after
-    assert "Conv2D" in before[0]
-    assert before[1] is True
+    seed_rule = "tensorflow.python.framework.random_seed"
+    assert after[:6] == [True, seed_rule, True, True, False, False]
+    assert "Conv2D" in after[-1]
+    assert [name for name in after[-1] if "Gram" in name] == []
 
 
 def test_a_course_notebook_finds_the_nst_utils_beside_it_before_ours(tmp_path):

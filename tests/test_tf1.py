@@ -333,26 +333,6 @@ print(json.dumps({
     }
 
 
-def test_importing_nst_utils_changes_nothing_global():
-    before, after = python("""
-import json, sys
-import numpy as np
-import tensorflow
-
-def state():
-    seed_rule = sys.modules["tensorflow.python.framework.random_seed"].get_seed
-    return [np.get_printoptions(), hasattr(np, "float"), sys.modules["tensorflow"] is tensorflow,
-            tensorflow.executing_eagerly(), seed_rule.__module__,
-            "__array__" in vars(tensorflow.Tensor), "tf1_compat" in sys.modules]
-
-before = state()
-import nst_utils
-print(json.dumps([before, state()]))
-""")
-    assert before == after
-    assert after[1:] == [False, True, True, "tensorflow.python.framework.random_seed", True, False]
-
-
 def test_a_saved_picture_reads_back(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (4, 5, 3), np.uint8)
     tf1.imsave(tmp_path / "picture.png", pixels)

@@ -170,13 +170,18 @@ def test_styles_larger_than_the_memory_are_measured_as_the_whole(tmp_path, weigh
 # --- within the memory ---------------------------------------------------------------------------
 
 
+def save_pictures(folder):
+    """Save a photograph, (90, 120) pixels, and a painting; return their paths."""
+    paths = folder / "photo.png", folder / "painting.png"
+    for seed, path in enumerate(paths):
+        pixels = random_picture(90, 120, seed)[0] + 115
+        Image.fromarray(np.uint8(np.clip(pixels, 0, 255))).save(path)
+    return paths
+
+
 @pytest.fixture
 def pictures(tmp_path):
-    """Paths of a photograph, (90, 120) pixels, and of a painting."""
-    for seed, name in enumerate(("photo", "painting")):
-        pixels = random_picture(90, 120, seed)[0] + 115
-        Image.fromarray(np.uint8(np.clip(pixels, 0, 255))).save(tmp_path / f"{name}.png")
-    return tmp_path / "photo.png", tmp_path / "painting.png"
+    return save_pictures(tmp_path)
 
 
 def test_what_fits_into_memory_is_not_cut():
@@ -227,20 +232,28 @@ def test_the_least_that_is_told_is_enough(pictures, fake_weights):
 
 SIZE = 400  # pixels, of which the last of three levels needs tiles
 MEMORY = (budget.BASE + budget.KEPT * 400 * 300 + budget.SEEN * 70_000) / 1e9  # GB
+FEW = 6, 4, 3  # evaluations of its levels
 
 
 @pytest.fixture
 def few_evaluations(monkeypatch):
-    monkeypatch.setattr(painting, "EVALUATIONS", (6, 4, 3))
+    monkeypatch.setattr(painting, "EVALUATIONS", FEW)
 
 
-@pytest.fixture
-def settings(fake_weights, few_evaluations):
+@pytest.fixture(scope="module")
+def settings(fake_weights):
     return {"size": SIZE, "model": fake_weights, "memory": MEMORY, "precision": "float32"}
 
 
-def test_a_level_in_tiles_tells_of_itself_as_it_begins(pictures, settings):
-    states = list(painting.paint(*pictures, **settings))
+@pytest.fixture(scope="module")
+def states(settings, tmp_path_factory):
+    """All that a painting of FEW evaluations tells of itself."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(painting, "EVALUATIONS", FEW)
+        return list(painting.paint(*save_pictures(tmp_path_factory.mktemp("tiles")), **settings))
+
+
+def test_a_level_in_tiles_tells_of_itself_as_it_begins(states):
     assert [s.level for s in states] == [1] * 6 + [2] * 4 + [3] * 4
     assert [s.tiles for s in states] == [1] * 10 + [4] * 4
     before, begun = states[9:11]
@@ -252,8 +265,10 @@ def test_a_level_in_tiles_tells_of_itself_as_it_begins(pictures, settings):
     assert states[-1].done == 1
 
 
-def test_a_painting_goes_on_with_the_level_that_it_was_left_in(pictures, settings):
-    *_, begun, _, _, last = painting.paint(*pictures, **settings)
+def test_a_painting_goes_on_with_the_level_that_it_was_left_in(
+    states, pictures, settings, few_evaluations
+):
+    *_, begun, _, _, last = states
     resumed = list(painting.paint(*pictures, **settings, resume=(begun.level, begun.start)))
     assert [s.level for s in resumed] == [3] * 4
     np.testing.assert_array_equal(resumed[0].image, begun.image)
@@ -288,7 +303,9 @@ def run(arguments, capsys):
     return capsys.readouterr().out
 
 
-def test_a_killed_painting_goes_on_where_its_last_level_began(command, capsys, pictures, settings):
+def test_a_killed_painting_goes_on_where_its_last_level_began(
+    command, capsys, pictures, settings, few_evaluations
+):
     arguments, made = command
     state = state_path(made)
     with start(*arguments) as process:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,15 +25,15 @@ pytestmark = pytest.mark.numbers
 HEIGHT, WIDTH = 24, 32
 
 
-@pytest.fixture
-def train(fake_weights, tmp_path):
-    """Wire the lab's functions as the lab does, and call its model_nn.
+@pytest.fixture(scope="module")
+def train_in(fake_weights):
+    """Wire the lab's functions as the lab does, and call its model_nn with an output folder.
 
     `interrupt_at` sends this process SIGINT while the session runs that step; `other` is what
     differs from the usual run.
     """
 
-    def train(iterations, folder="output", interrupt_at=None, resume=False, other=None):
+    def train(folder, iterations, interrupt_at=None, resume=False, other=None):
         lab = functions_of(LAB)
         rng = np.random.default_rng(0)
         content, style, start = rng.uniform(-100, 100, (3, 1, HEIGHT, WIDTH, 3)).astype(np.float32)
@@ -60,13 +61,21 @@ def train(fake_weights, tmp_path):
             lab.J = lab.total_cost(lab.J_content, lab.J_style, **weights)
             with tf.control_dependencies([tf.train.AdamOptimizer(2.0).minimize(lab.J)]):
                 lab.train_step = tf.py_func(count_step, [], [])
-            lab.OUTPUT_DIR = str(tmp_path / folder)
+            lab.OUTPUT_DIR = str(folder)
             costs = [lab.J, lab.J_content, lab.J_style]
             with Run(sess, lab.train_step, costs, iterations, lab.OUTPUT_DIR, resume) as run:
                 lab.model_nn(sess, start, iterations)
             return run.image
 
     return train
+
+
+@pytest.fixture
+def train(train_in, tmp_path):
+    """Train as `train_in` does, below this test's own folder."""
+    return lambda iterations, folder="output", **options: train_in(
+        tmp_path / folder, iterations, **options
+    )
 
 
 def test_every_20th_iteration_is_reported(train, tmp_path, capsys):
@@ -93,11 +102,18 @@ def test_the_line_says_how_far_the_run_is(train, monkeypatch):
     assert re.fullmatch(rf"iteration 3/3 +{costs} +\d\.\d\d s/iteration +0:00 left", lines[-1])
 
 
+@pytest.fixture(scope="module")
+def whole(train_in, tmp_path_factory):
+    """The folder of an uninterrupted run of 25 iterations, and its picture."""
+    folder = tmp_path_factory.mktemp("whole")
+    return folder, train_in(folder, 25)
+
+
 @pytest.mark.parametrize("step", [0, 7, 20])
 def test_an_interrupted_run_keeps_its_picture_and_goes_on_to_the_same_end(
-    train, tmp_path, capsys, step
+    train, whole, tmp_path, capsys, step
 ):
-    uninterrupted = train(25, "whole")
+    of_whole, uninterrupted = whole
     until_step = train(step + 1, "short")
     capsys.readouterr()
 
@@ -110,8 +126,8 @@ def test_an_interrupted_run_keeps_its_picture_and_goes_on_to_the_same_end(
     finished = train(25, resume=True)
     np.testing.assert_allclose(finished, uninterrupted, rtol=1e-4, atol=1e-3)
     rows = [
-        np.loadtxt(tmp_path / folder / "costs.csv", delimiter=",", skiprows=1)
-        for folder in ("output", "whole")
+        np.loadtxt(folder / "costs.csv", delimiter=",", skiprows=1)
+        for folder in (tmp_path / "output", of_whole)
     ]
     np.testing.assert_allclose(rows[0], rows[1], rtol=1e-4)
 
@@ -178,10 +194,17 @@ def test_going_on_with_the_state_of_two_optimisers_gets_one_sentence(train, tmp_
         train(2, resume=True)
 
 
+@pytest.fixture(scope="module")
+def stopped(train_in, tmp_path_factory):
+    """The folder of a run that was stopped at step 5."""
+    folder = tmp_path_factory.mktemp("stopped")
+    train_in(folder, 25, interrupt_at=5)
+    return folder
+
+
 @pytest.mark.parametrize("other", ["content", "style", "alpha", "beta", "layers"])
-def test_going_on_towards_other_pictures_gets_one_sentence(train, tmp_path, other):
-    train(25, interrupt_at=5)
-    output = tmp_path / "output"
+def test_going_on_towards_other_pictures_gets_one_sentence(train, stopped, tmp_path, other):
+    output = shutil.copytree(stopped, tmp_path / "output")
     before = {path.name: path.read_bytes() for path in output.iterdir()}
     message = (
         r"state.npz is from a run with other pictures or settings: name the same again, or set"
