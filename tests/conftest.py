@@ -19,13 +19,14 @@ from nst.training import close_session
 
 ROOT = Path(__file__).resolve().parent.parent
 
+sys.modules.setdefault("rfc3987_syntax", None)  # a second of import: see nst/__main__.py
 tf = import_tensorflow()
 tf.logging.set_verbosity(tf.logging.ERROR)
 tf.disable_v2_behavior()
 
 
 def pytest_collection_finish():
-    """Leave out of each search for garbage what the imports made: a million objects."""
+    """Leave out of each search for garbage what the imports made: half a million objects."""
     gc.collect()
     gc.freeze()
 
