@@ -29,6 +29,7 @@ exchange     pictures that come from a browser, and go back
 easel        paint from the terminal: progress, the picture in the making, Ctrl-C
 resuming     what a painting leaves on disk, to be gone on with
 painting     a picture soon: coarse to fine
+clock        how much of it is done, and how long the rest takes
 budget       how much of a picture fits into memory
 tiles        cost and gradient, whole or in tiles
 costs        what a painting costs
@@ -42,6 +43,7 @@ network      VGG as a graph
 gradients    frozen weights, Gram matrices: what makes a step cheap
 fetching     get the weight file
 weights      the weight file: read, write, name
+originals    the photograph and the style pictures, read at the scale of a level
 recolouring  images from one size, and one set of colours, to another
 pictures     pictures in, out and shown
 formats      picture files of every format, opened; or one sentence

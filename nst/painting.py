@@ -11,13 +11,21 @@ painted first, enlarged, and painted on. What each choice is for, and where it c
   places, so all of it may speak, at the scale of the content's area.
 - Costs without units (nst/costs.py), with the channels' means and deviations beside the Gram
   matrices (Galerne et al., 2024, arXiv 2212.13459).
-- Start from the content picture; between levels enlarge what was painted, and put back a part of
-  the detail of the photograph that a small picture cannot hold (the difference of two levels, as in
+- The photograph takes the style's colours first (the linear map of Gatys et al., 2017, the other
+  way round): its own would pull against the style cost, in the start image and in what the content
+  cost asks for. A face keeps its shape in a pen drawing that way.
+- Start from the photograph; between levels enlarge what was painted, and put back a part of the
+  detail of the photograph that a small picture cannot hold (the difference of two levels, as in
   Burt and Adelson's pyramid, 1983): all of it saves 3 of the next level's 20 evaluations, but
   leaves a photograph's lines among the strokes.
-- Beyond three levels, which are 400×300, a picture is also held to what it was, shrunk: a large
-  picture then is the small one with more detail, not another one. Starting from an enlargement
-  that shrinks to the small one exactly (back projection) is not better.
+- The first two levels are held, loosely, to the photograph's light and colours, shrunk to a quarter
+  of the first level: Gram matrices know no places, so without it a mosaic or a starry sky covers
+  heaven and earth alike. The third level, where the strokes get their shape, is free.
+- Beyond three levels, which are 400×300, a picture is held to what it was, shrunk: a large
+  picture then is the small one with more detail, not another one. What conv5_1 sees there was
+  painted before, so it is left out, and with it a quarter of the work; at 400×300 the style's large
+  shapes would fade without it. Starting from an enlargement that shrinks to the small one exactly
+  (back projection) is not better.
 - L-BFGS (Gatys et al., 2016), SciPy's. Pixels beyond 0-255, which would be clipped, and a clipped
   picture has other statistics, have a cost: SciPy's bounds are Python lists, slow and large.
   A new level starts with an empty memory, since its costs are other functions of other pixels.
@@ -29,30 +37,30 @@ Nothing is random.
 """
 
 import math
-import time
 from contextlib import closing
 from typing import NamedTuple
 
 import numpy as np
 
 from nst.budget import pixels_at_once
+from nst.clock import Clock, total
 from nst.config import CONFIG, PROJECT
 from nst.costs import STYLE_LAYERS, layout_cost, range_cost
 from nst.descent import descend, descend_lean
 from nst.network import choose_precision, read_weights
+from nst.originals import read_photo, read_style
 from nst.pictures import fit_size, load_image, to_pixels
 from nst.recolouring import clip, recolour, resize
 from nst.tiles import Level, cut, evaluation, measure_texture, pixels_to_see
 
 FIRST_SIDE = 87  # pixels, root of the first level's area: 100×75; smaller ones lose the subject
-EVALUATIONS = (54, 36, 26, 12, 5)  # a level; a level costs four times the one before
-LAYOUT = (0.16, 0.4, 1)  # a level's share of the style's weight, the last for all that follow
-HELD_FROM = 3  # the number, from 0, of the first level that is held to the one before
-HOLD = 1500  # weight of the layout cost
-DETAIL = 0.25  # share of the photograph's detail
-PASSES = 0.7  # of the style and of the content through a network, in evaluations
-OVERHEAD = 3000  # pixels: what an evaluation takes beside its pixels, measured on two cores
-STYLE_PIXELS = 800 * 600  # of a style picture that large strokes would make larger than the level
+EVALUATIONS = (36, 26, 28, 10, 5)  # a level; a level costs four times the one before
+LAYOUT = (0.3, 0.6, 1)  # a level's share of the style's weight, the last for all that follow
+FREE = 2  # the number, from 0, of the level that is held to nothing
+TONE = 0.7  # weight of the layout cost at the first level, to the photograph; then half as much
+HOLD = 10000  # ... and after it, to the level before
+DETAIL = 0.2  # share of the photograph's detail
+SHALLOW = 0.77  # of an evaluation's work, by multiplications, is left without conv5_1
 
 
 class Progress(NamedTuple):
@@ -152,18 +160,22 @@ def _check_resume(resume, full):
 def _paint(content, styles, full, strength, colours, strokes, weights, limit, begin, image):
     """Do the work of `paint`: the levels from `begin` on, one after the other."""
     sizes = level_sizes(*full)
-    clock = _Clock(sizes, limit)
-    photo = None if image is None else _read(content, *sizes[begin - 2])
+    clock = Clock(*_work(sizes, limit))
+    photo = None
+    if image is not None:
+        photo = read_photo(content, *sizes[begin - 2], colours, styles, strokes)
     for number, (height, width) in enumerate(sizes[begin - 1 :], begin - 1):
         clock.begin(number)
-        coarse, photo, small = photo, _read(content, height, width), image
+        coarse, small = photo, image
+        photo = read_photo(content, height, width, colours, styles, strokes)
         image = photo if small is None else _enlarge(small, coarse, photo)
         tiles = len(cut(height, width, limit))
         place = full, number + 1, len(sizes)
         if tiles > 1:
             yield Progress(image, *place, *clock.now(), tiles, small)
         targets = style_statistics(styles, photo, colours, strokes, weights, limit)
-        level = Level(photo, targets, style_weight(strength, number), _pixel_cost(number, small))
+        pixel_cost = _pixel_cost(number, photo, small)
+        level = Level(photo, targets[: depth(number)], style_weight(strength, number), pixel_cost)
         with evaluation(level, weights, limit) as evaluate:
             way = descend if tiles == 1 else descend_lean
             descent = way(evaluate, image, evaluations(number))
@@ -178,20 +190,31 @@ def _enlarge(small, coarse, photo):
     return clip(resize(small, *size) + DETAIL * (photo - resize(coarse, *size)))
 
 
-def _pixel_cost(number, small):
+def _pixel_cost(number, photo, small):
     """Return what pixels cost by themselves at the level of that number, as a function of a tensor.
 
-    Arguments:
-    small -- what the level before ended with
+    Arguments: see `hold`
     """
 
     def cost(image):
         terms = range_cost(image)
-        if number >= HELD_FROM:
-            terms += HOLD * layout_cost(image, small)
-        return terms
+        return terms if number == FREE else terms + hold(image, number, photo, small)
 
     return cost
+
+
+def hold(image, number, photo, small):
+    """Hold the first levels to the photograph's light and colours, the last to the level before.
+
+    Arguments:
+    image -- tensor (1, h, w, 3), of the level of that number, which is not FREE
+    photo -- array of that shape
+    small -- array, what the level before ended with
+    """
+    if number > FREE:
+        return HOLD * layout_cost(image, small)
+    height, width = (max(1, round(side / 2 ** (number + 2))) for side in photo.shape[1:3])
+    return TONE / 2**number * layout_cost(image, resize(photo, height, width))
 
 
 # --- sizes and weights ---------------------------------------------------------------------------
@@ -215,26 +238,39 @@ def evaluations(number):
 
 
 def work(height, width, limit=math.inf):
-    """Say what a painting takes: pixels through the network in evaluations, and what goes beside.
+    """Say what a painting takes, in pixels through the network and what goes beside them.
 
     Arguments:
     limit -- pixels that the network may see at once
     """
-    units = [pixels_to_see(*size, limit) + OVERHEAD for size in level_sizes(height, width)]
-    return sum((evaluations(number) + PASSES) * unit for number, unit in enumerate(units))
+    return total(*_work(level_sizes(height, width), limit))
+
+
+def _work(sizes, limit):
+    """List what an evaluation takes at each level, in pixels, and how many there are."""
+    pixels = [
+        pixels_to_see(*size, limit) * (SHALLOW if number > FREE else 1)
+        for number, size in enumerate(sizes)
+    ]
+    return pixels, [evaluations(number) for number in range(len(sizes))]
+
+
+def depth(number):
+    """Say how many of STYLE_LAYERS the level of that number, from 0, has."""
+    return len(STYLE_LAYERS) - (number > FREE)
 
 
 def style_weight(strength, number):
-    """Turn a strength of 0-1 into the style cost's weight beside the content cost: 1.6-160.
+    """Turn a strength of 0-1 into the style cost's weight beside the content cost: 2-200.
 
-    Equal steps in strength multiply the weight equally; at 16, the middle, the subject stays and
+    Equal steps in strength multiply the weight equally; at 20, the middle, the subject stays and
     the strokes are the style's. The first levels, which lay out the picture, get a part of it:
     they keep the subject's shape, and later levels fill it with strokes.
 
     Arguments:
     number -- of the level, from 0
     """
-    return 16 * 100 ** (strength - 0.5) * LAYOUT[min(number, len(LAYOUT) - 1)]
+    return 20 * 100 ** (strength - 0.5) * LAYOUT[min(number, len(LAYOUT) - 1)]
 
 
 # --- the style ------------------------------------------------------------------------------------
@@ -255,7 +291,7 @@ def style_statistics(styles, photo, colours, strokes, weights, limit=math.inf):
     mixed = [[0, 0, 0] for _ in STYLE_LAYERS]
     total = sum(styles.values())
     for style, weight in styles.items():
-        picture = _read_style(style, photo[0, ..., 0].size, strokes)
+        picture = read_style(style, photo[0, ..., 0].size, strokes)
         if colours == "content":
             picture = clip(recolour(picture, photo))
         mixed = [
@@ -263,66 +299,3 @@ def style_statistics(styles, photo, colours, strokes, weights, limit=math.inf):
             for pair in zip(mixed, measure_texture(picture, weights, limit), strict=True)
         ]
     return mixed
-
-
-# --- pictures ------------------------------------------------------------------------------------
-
-
-def _read(path, height, width):
-    """Read a picture as a normalised image (1, height, width, 3), float32."""
-    return (load_image(path, height, width)[None] - CONFIG.MEANS).astype(np.float32)
-
-
-def _read_style(path, pixels, strokes):
-    """Read a style picture, whole, in its own shape, with about `pixels` · strokes² pixels.
-
-    Where large strokes would make it too large, its middle is enough.
-    """
-    shape = np.array(fit_size(path, 1000))
-    height, width = shape * math.sqrt(pixels / shape.prod()) * strokes
-    limit = max(pixels, STYLE_PIXELS)
-    part = min(1.0, math.sqrt(limit / (height * width)))
-    picture = _read(path, max(16, round(height)), max(16, round(width)))
-    rows, columns = (max(16, round(part * side)) for side in picture.shape[1:3])
-    top, left = (picture.shape[1] - rows) // 2, (picture.shape[2] - columns) // 2
-    return picture[:, top : top + rows, left : left + columns]
-
-
-# --- time ----------------------------------------------------------------------------------------
-
-
-class _Clock:
-    """Estimates the time left: work is pixels times evaluations, and every level has to begin."""
-
-    def __init__(self, sizes, limit=math.inf):
-        self._unit = [pixels_to_see(*size, limit) + OVERHEAD for size in sizes]  # an evaluation
-        self._counts = [evaluations(number) for number in range(len(sizes))]
-        self._whole = work(*sizes[-1], limit)
-        self._rate = None  # seconds a unit
-        self._build = 0.0  # seconds a level
-
-    def begin(self, number):
-        """Note that a level begins."""
-        self._number, self._ticks = number, [time.perf_counter()]
-
-    def tick(self):
-        """Note an evaluation; return `now`."""
-        self._ticks.append(time.perf_counter())
-        return self.now()
-
-    def now(self):
-        """Return the share of the work that is done and the seconds left."""
-        taken = np.diff(self._ticks)  # the first one with the building of the graphs
-        unit = self._unit[self._number]
-        if len(taken) > 1:
-            self._rate = float(np.median(taken[1:])) / unit  # some are slow
-        later = range(self._number + (len(taken) > 0), len(self._unit))
-        left = sum((self._counts[n] + PASSES) * self._unit[n] for n in later)
-        if len(taken):
-            left += (self._counts[self._number] - len(taken)) * unit
-        done = 1 - left / self._whole
-        if self._rate is None:
-            return done, None
-        if len(taken):  # building a graph takes the same for every size
-            self._build = max(0.0, taken[0] - self._rate * (1 + PASSES) * unit)
-        return done, float(left * self._rate + self._build * len(later))

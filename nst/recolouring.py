@@ -8,23 +8,23 @@ from nst.config import CONFIG
 COLOUR_NOISE = 4  # variance, grey levels²: what JPEG leaves in a grey picture
 
 
-def recolour(style, content):
-    """Give a style picture the colours of another: Σc^½ Σs^-½ (s - μs) + μc.
+def recolour(picture, other):
+    """Give a picture the colours of another: Σo^½ Σp^-½ (p - μp) + μo.
 
-    The linear map that keeps a painting's relief (Gatys et al., 2017; the project pastiche). Mean
-    and covariance then are the content's. In a colour direction where the style picture has no more
-    than COLOUR_NOISE, as a grey one has, the noise is not blown up to colours.
+    The linear map that keeps a picture's relief (Gatys et al., 2017; the project pastiche). Mean
+    and covariance then are the other's. In a colour direction where the picture has no more than
+    COLOUR_NOISE, as a grey one has, the noise is not blown up to colours.
 
     Arguments:
-    style, content -- images (1, h, w, 3) of any size, on one scale of 0-255
+    picture, other -- images (…, 3) of any size, on one scale of 0-255
 
     Returns:
-    image of the style's shape; its values may leave the scale
+    image of the picture's shape; its values may leave the scale
     """
-    s, c = (np.asarray(image, np.float64).reshape(-1, 3) for image in (style, content))
-    turn = _root(np.cov(c.T), 0.5) @ _root(np.cov(s.T), -0.5)
-    recoloured = (s - s.mean(axis=0)) @ turn.T + c.mean(axis=0)
-    return recoloured.reshape(np.shape(style)).astype(np.float32)
+    p, o = (np.asarray(image, np.float64).reshape(-1, 3) for image in (picture, other))
+    turn = _root(np.cov(o.T), 0.5) @ _root(np.cov(p.T), -0.5)
+    recoloured = (p - p.mean(axis=0)) @ turn.T + o.mean(axis=0)
+    return recoloured.reshape(np.shape(picture)).astype(np.float32)
 
 
 def _root(covariance, power):

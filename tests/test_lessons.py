@@ -565,10 +565,13 @@ def test_a_level_is_painted_with_the_weight_of_its_number(coarse):
         coarse.levels = [level] * 3
         start = np.full(x_S.shape, 50, np.float32)
         for number, weight in enumerate(painting.style_weight(0.5, n) for n in range(3)):
-            image, history = coarse.paint_level(number, start, 30)
             least = (80 + weight * (x_S + 20)) / (1 + weight)  # where the slope is 0, within 0-255
+            level.subject = np.repeat(least.mean(axis=2, keepdims=True), 2, axis=2)  # from afar
+            image, history = coarse.paint_level(number, start, 30)
             first, last = (
                 np.sum((p - 80) ** 2) + weight * np.sum((p - x_S - 20) ** 2) for p in (start, least)
             )
+            if number < painting.FREE:
+                first += painting.TONE / 2**number * np.mean((50 - level.subject) ** 2)
             np.testing.assert_allclose([history[0], history.min()], [first, last], rtol=1e-3)
             np.testing.assert_allclose(image, least, atol=0.1)

@@ -4,12 +4,13 @@ import math
 import threading
 from contextlib import closing
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from nst import costs, painting, recolouring
+from nst import clock, costs, originals, painting, recolouring
 from nst.config import CONFIG, PROJECT
 from nst.descent import descend, descend_lean
 from nst.network import as_defaults, open_network, read_weights, tf
@@ -122,6 +123,39 @@ def test_layout_cost_sees_nothing_of_what_shrinking_takes_away(photo):
         assert other == pytest.approx(100 / unit, rel=0.1)  # Pillow rounds to whole levels
 
 
+def test_the_first_levels_are_held_to_the_photograph_from_afar_and_the_last_to_the_one_before():
+    rng = np.random.default_rng(0)
+    photo = np.float32(recolouring.resize(rng.normal(0, 60, (1, 6, 8, 3)), 72, 96))
+    grain = np.float32(40 * (np.indices((72, 96)).sum(axis=0) % 2 - 0.5)[None, ..., None])
+    for number in (0, 1):
+        with tf.Graph().as_default():
+            held = [
+                evaluate(painting.hold(tf.constant(image), number, photo, None))
+                for image in (photo, photo + grain, photo[:, ::-1].copy())
+            ]
+        assert max(held[:2]) < 0.01 * painting.TONE  # grain is not seen from afar
+        assert held[2] > painting.TONE / 2**number
+    small = rng.normal(0, 50, (1, 36, 48, 3)).astype(np.float32)
+    with tf.Graph().as_default():
+        cost = evaluate(painting.hold(tf.constant(photo), painting.FREE + 1, None, small))
+        assert cost == evaluate(painting.HOLD * costs.layout_cost(tf.constant(photo), small))
+
+
+def test_after_the_free_level_the_deepest_layer_has_no_cost():
+    assert [costs.STYLE_LAYERS[: painting.depth(number)][-1] for number in range(5)] == [
+        *["conv5_1"] * 3,
+        *["conv4_2"] * 2,
+    ]
+    layers = {name: random_layer(i) for i, name in enumerate(costs.STYLE_LAYERS)}
+    with tf.Graph().as_default():
+        tensors = {name: tf.constant(a) for name, a in layers.items()}
+        with tf.Session() as sess:
+            targets = sess.run([costs.statistics(tensors[name]) for name in costs.STYLE_LAYERS])
+        tensors["conv5_1"] *= 2
+        assert evaluate(costs.style_cost(tensors, targets[: painting.depth(3)])) < 1e-6
+        assert evaluate(costs.style_cost(tensors, targets[: painting.depth(2)])) > 0.1
+
+
 def test_only_pixels_out_of_range_have_a_range_cost():
     picture = np.array([[[(0, 255, 7), (0, 275, -10)]]], np.float32)
     with tf.Graph().as_default():
@@ -131,7 +165,7 @@ def test_only_pixels_out_of_range_have_a_range_cost():
 
 def test_gradient_is_that_of_finite_differences(photo, painted, fake_weights):
     weights = read_weights(fake_weights, "float32")
-    small, image = painting._read(photo, 12, 16), painting._read(photo, 24, 32)
+    small, image = originals.read(photo, 12, 16), originals.read(photo, 24, 32)
     targets = painting.style_statistics({painted: 1}, image, "style", 1.0, weights)
 
     def pixel_cost(tensor):
@@ -233,6 +267,32 @@ def test_odd_sizes_are_painted(tmp_path, painted, fake_weights, monkeypatch, hei
     assert last.seconds_left == pytest.approx(0)
 
 
+@pytest.mark.parametrize("beside", [1000, 5000, 12000])
+@pytest.mark.parametrize("size", [(75, 100), (300, 400), (600, 800), (1200, 1600)])
+def test_the_time_left_is_known_within_a_quarter(monkeypatch, beside, size):
+    """On a machine of 1 µs a pixel and `beside` µs more; the second level shows what these are."""
+    now = 0.0
+    monkeypatch.setattr(clock, "time", SimpleNamespace(perf_counter=lambda: now))
+    sizes = level_sizes(*size)
+    watch = clock.Clock(*painting._work(sizes, math.inf))
+    rng = np.random.default_rng(0)
+    ends, told, slack = [], [], []
+    for number, (height, width) in enumerate(sizes):
+        watch.begin(number)
+        deepest = 1 if number < 3 else 0.75  # of the work, without conv5_1
+        evaluation = 1e-6 * (height * width * deepest + beside)
+        now += 0.5 + 2 * evaluation / 3  # the graphs; style and content forward, a third each
+        for i in range(painting.evaluations(number)):
+            now += evaluation * rng.uniform(0.95, 1.05) * (2 if i % 10 == 5 else 1)  # some are slow
+            ends.append(now)
+            told.append(watch.tick()[1])
+            known = (number, i) > (1, 0) or len(sizes) == 1 or beside == 5000
+            slack.append(0.25 if known else 0.7)
+    assert told[0] is None
+    for end, left, part in zip(ends[1:], told[1:], slack[1:], strict=True):
+        assert left == pytest.approx(now - end, rel=part, abs=3 * evaluation)
+
+
 # --- options -------------------------------------------------------------------------------------
 
 
@@ -267,7 +327,7 @@ def test_painting_is_repeatable_and_changes_the_picture(
 def test_several_styles_mix_by_their_weights(photo, painted, tmp_path, fake_weights):
     red = save(tmp_path / "red.png", np.full((90, 120, 3), (200, 30, 20)))
     weights = read_weights(fake_weights, "float32")
-    image = painting._read(photo, 30, 40)
+    image = originals.read(photo, 30, 40)
 
     def measure(styles):
         return painting.style_statistics(styles, image, "style", 1.0, weights)
@@ -279,9 +339,13 @@ def test_several_styles_mix_by_their_weights(photo, painted, tmp_path, fake_weig
 
 
 def distances(progress, photo, style, model):
-    """Return the content and style distance of a picture, by the network of `model`."""
+    """Return a picture's content distance from the photograph in the style's colours, and style's.
+
+    Arguments:
+    model -- weight file of the network that measures
+    """
     weights = read_weights(model, "float32")
-    image = painting._read(photo, *progress.size)
+    image = originals.read_photo(photo, *progress.size, "style", {style: 1}, 1.0)
     targets = painting.style_statistics({style: 1}, image, "style", 1.0, weights)
     with open_network(weights) as (sess, layers), as_defaults(sess):
         a_G = layers[costs.CONTENT_LAYER]
@@ -302,6 +366,20 @@ def test_strength_moves_the_picture_from_content_to_style(
     content, style = np.transpose(found)
     assert content[0] < content[1] < content[2]
     assert style[0] > style[1] > style[2]
+
+
+@needs_weights
+@pytest.mark.numbers
+def test_strength_is_monotone_with_the_real_network(monkeypatch):
+    monkeypatch.setattr(painting, "EVALUATIONS", (20,))
+    pair = [PROJECT / "images" / f"{name}.jpg" for name in ("pyramid", "impressionist")]
+    found = [
+        distances(finish(*pair, size=80, strength=s, precision="float32"), *pair, REAL_WEIGHTS)
+        for s in (0, 0.25, 0.5, 0.75, 1)
+    ]
+    content, style = np.transpose(found)
+    assert np.all(np.diff(content) > 0.02)
+    assert np.all(np.diff(style) < 0)
 
 
 def correlation_length(image):
@@ -397,6 +475,24 @@ def test_a_recoloured_style_has_the_content_s_mean_and_covariance(photo, painted
     for measure in (lambda a: a.mean(axis=0), lambda a: np.cov(a.T)):
         got, wanted = measure(new.reshape(-1, 3)), measure(content.reshape(-1, 3))
         np.testing.assert_allclose(got, wanted, rtol=0.01, atol=0.01 * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize("weights", [(1, 0), (1, 3)])
+def test_the_photograph_takes_the_styles_colours_by_their_weights(photo, tmp_path, weights):
+    rng = np.random.default_rng(0)
+    means, pictures = np.array([(150, 110, 90), (80, 120, 140)]), []
+    for i, mean in enumerate(means):
+        pictures.append(save(tmp_path / f"{i}.png", mean + rng.normal(0, 12, (60, 80, 3))))
+    styles = dict(zip(pictures, weights, strict=True))
+    read = originals.read_photo(photo, 60, 80, "style", styles, 1.0) + CONFIG.MEANS
+    share = weights[0] / sum(weights)
+    mean = share * means[0] + (1 - share) * means[1]
+    covariance = 12**2 * np.eye(3)  # within a style, and between the two
+    covariance = covariance + share * (1 - share) * np.outer(means[0] - means[1], [70, -10, -50])
+    np.testing.assert_allclose(read.mean(axis=(0, 1, 2)), mean, atol=1.5)
+    np.testing.assert_allclose(np.cov(read.reshape(-1, 3).T), covariance, atol=25, rtol=0.1)
+    own = originals.read_photo(photo, 60, 80, "content", styles, 1.0)
+    np.testing.assert_array_equal(own, originals.read(photo, 60, 80))
 
 
 def test_a_picture_recoloured_by_itself_stays(painted):

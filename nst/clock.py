@@ -1,0 +1,71 @@
+"""How much of a painting is done, and how long the rest takes."""
+
+import time
+
+import numpy as np
+
+PASSES = 0.7  # of the style and of the content through a network, in evaluations
+OVERHEAD = 5000  # pixels: what an evaluation takes beside its own, before that is measured
+
+
+def total(pixels, counts):
+    """Add up the work of all levels, in pixels; see `Clock`."""
+    return float(np.add(counts, PASSES) @ np.add(pixels, OVERHEAD))
+
+
+class Clock:
+    """Estimates the time left: work is pixels times evaluations, and every level has to begin."""
+
+    def __init__(self, pixels, counts):
+        """Begin nothing yet.
+
+        Arguments:
+        pixels -- that an evaluation takes at each level
+        counts -- of evaluations, for each level
+        """
+        self._pixels, self._counts = pixels, counts
+        self._seconds = {}  # of an evaluation, by level
+        self._build = 0.0  # seconds: building a graph takes the same for every size
+
+    def begin(self, number):
+        """Note that a level begins."""
+        self._number, self._ticks = number, [time.perf_counter()]
+
+    def tick(self):
+        """Note an evaluation; return `now`."""
+        self._ticks.append(time.perf_counter())
+        return self.now()
+
+    def now(self):
+        """Return the share of the work that is done and the seconds left, None until known."""
+        number = self._number
+        taken = np.diff(self._ticks)  # the first one with the building of the graphs
+        left = np.add(self._counts, PASSES)  # evaluations
+        left[:number] = 0
+        if len(taken):
+            left[number] = self._counts[number] - len(taken)
+        done = 1 - float(left @ np.add(self._pixels, OVERHEAD)) / total(self._pixels, self._counts)
+        if len(taken) > 1:
+            self._seconds[number] = float(np.median(taken[1:]))  # some are slow
+        if not self._seconds:
+            return done, None
+        pixel, beside = self._fit()
+        if len(taken) > 1:
+            first = (1 + PASSES) * (pixel * self._pixels[number] + beside)
+            self._build = max(0.0, taken[0] - first)
+        to_build = len(left) - number - (len(taken) > 0)
+        seconds = left @ np.add(np.multiply(self._pixels, pixel), beside)
+        return done, float(seconds + self._build * to_build)
+
+    def _fit(self):
+        """Return the seconds of an evaluation for each pixel, and beside them, by the last levels.
+
+        What goes beside differs from one processor to another; one level alone does not show it.
+        """
+        *before, number = self._seconds
+        seconds, pixels = self._seconds[number], self._pixels[number]
+        pixel = seconds / (pixels + OVERHEAD)
+        if before:
+            slope = (seconds - self._seconds[before[-1]]) / (pixels - self._pixels[before[-1]])
+            pixel = min(max(slope, 0.5 * seconds / pixels), seconds / pixels)
+        return pixel, seconds - pixel * pixels
