@@ -10,7 +10,7 @@ from nst.tiles import HALO
 # Bytes that the process takes at its peak, in float32; bfloat16 takes less.
 BASE = 1.1e9  # TensorFlow and the weights
 SEEN = 2900  # a pixel that the network sees
-KEPT = 320  # a pixel of a picture in tiles: L-BFGS's images, the photograph and its conv4_2
+KEPT = 380  # a pixel of a picture in tiles: L-BFGS's images, the photograph and its conv4_2
 SMALLEST = (64 + 2 * HALO) ** 2  # pixels of a window; smaller ones are nearly all halo
 
 
