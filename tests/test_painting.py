@@ -480,7 +480,7 @@ def test_a_recoloured_style_has_the_content_s_mean_and_covariance(photo, painted
 @pytest.mark.parametrize("weights", [(1, 0), (1, 3)])
 def test_the_photograph_takes_the_styles_colours_by_their_weights(tmp_path, weights):
     rng = np.random.default_rng(0)
-    photo = save(tmp_path / "photo.png", (90, 130, 110) + rng.normal(0, 30, (60, 80, 3)))
+    photo = save(tmp_path / "photo.png", rng.normal((90, 130, 110), 30, (60, 80, 3)))
     means, pictures = np.array([(150, 110, 90), (80, 120, 140)]), []
     for i, mean in enumerate(means):
         pictures.append(save(tmp_path / f"{i}.png", mean + rng.normal(0, 12, (60, 80, 3))))
