@@ -20,10 +20,10 @@ COMMANDS = {  # name: (module that has its main, what it does)
 
 def main():
     """Hand the arguments on to the command, which is the first of them."""
-    signal.signal(signal.SIGINT, _leave)
     _check_folder()
     name, arguments = (sys.argv[1] if sys.argv[1:] else "--help"), sys.argv[2:]
     if name in COMMANDS:
+        signal.signal(signal.SIGINT, _leave)
         # jsonschema, which reads notebooks, takes 1.5 s to compile this grammar of web addresses;
         # where it cannot be imported, addresses are not checked, and notebooks have none
         sys.modules.setdefault("rfc3987_syntax", None)
