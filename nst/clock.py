@@ -8,7 +8,7 @@ PASSES = 0.7  # of the style and of the content through a network, in evaluation
 OVERHEAD = 5000  # pixels: what an evaluation takes beside its own, before that is measured
 
 
-def total(pixels, counts):
+def total_work(pixels, counts):
     """Add up the work of all levels, in pixels; see `Clock`."""
     return float(np.add(counts, PASSES) @ np.add(pixels, OVERHEAD))
 
@@ -44,7 +44,9 @@ class Clock:
         left[:number] = 0
         if len(taken):
             left[number] = self._counts[number] - len(taken)
-        done = 1 - float(left @ np.add(self._pixels, OVERHEAD)) / total(self._pixels, self._counts)
+        done = 1 - float(left @ np.add(self._pixels, OVERHEAD)) / total_work(
+            self._pixels, self._counts
+        )
         if len(taken) > 1:
             self._seconds[number] = float(np.median(taken[1:]))  # some are slow
         if not self._seconds:

@@ -43,7 +43,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nst.budget import pixels_at_once
-from nst.clock import Clock, total
+from nst.clock import Clock, total_work
 from nst.config import CONFIG, PROJECT
 from nst.costs import STYLE_LAYERS, layout_cost, range_cost
 from nst.descent import descend, descend_lean
@@ -243,7 +243,7 @@ def work(height, width, limit=math.inf):
     Arguments:
     limit -- pixels that the network may see at once
     """
-    return total(*_work(level_sizes(height, width), limit))
+    return total_work(*_work(level_sizes(height, width), limit))
 
 
 def _work(sizes, limit):
