@@ -32,6 +32,7 @@ painting     a picture soon: coarse to fine
 clock        how much of it is done, and how long the rest takes
 budget       how much of a picture fits into memory
 tiles        cost and gradient, whole or in tiles
+cutting      where a picture is cut into tiles
 costs        what a painting costs
 descent      L-BFGS, an evaluation at a time
 training     a run to watch, stop and continue

@@ -4,24 +4,24 @@ import math
 
 import psutil
 
+from nst.cutting import halo
 from nst.network import check_memory, tf
-from nst.tiles import HALO
 
 # Bytes that the process takes at its peak, in float32; bfloat16 takes less.
 BASE = 1.1e9  # TensorFlow and the weights
 SEEN = 2900  # a pixel that the network sees
 KEPT = 380  # a pixel of a picture in tiles: L-BFGS's images, the photograph and its conv4_2
-SMALLEST = (64 + 2 * HALO) ** 2  # pixels of a window; smaller ones are nearly all halo
+SMALLEST = (64 + 2 * halo()) ** 2  # pixels of a window; smaller ones are nearly all halo
 
 
-def pixels_at_once(height, width, memory=None):
-    """Say how many pixels the network may see at once in a painting of this size.
+def bytes_to_take(height, width, memory=None):
+    """Say how many bytes a painting of this size may take, and see that it can be done with them.
 
     Arguments:
     memory -- GB that the process may take; default half of what is free, or the least that works
 
     Returns:
-    a number for `nst.tiles.cut`, infinite where the picture need not be cut
+    a number for `pixels_at_once`, infinite on a GPU
 
     Raises ValueError, or MemoryError where even tiles would not fit.
     """
@@ -52,8 +52,22 @@ def pixels_at_once(height, width, memory=None):
             f"painting on {width}×{height} pixels takes {math.ceil(least / 1e8) / 10} GB of memory "
             f"or more, and {memory:g} GB are allowed: allow more, or choose a smaller size"
         )
-    allowed = min(allowed, free)
-    return math.inf if whole <= allowed else (allowed - tiled) / SEEN
+    return min(allowed, free)
+
+
+def pixels_at_once(height, width, allowed):
+    """Say how many pixels the network may see at once, of a picture of this size.
+
+    Arguments:
+    allowed -- bytes, see `bytes_to_take`
+
+    Returns:
+    a number for `nst.cutting.cut`, infinite where the picture need not be cut
+    """
+    pixels = height * width
+    if BASE + SEEN * pixels <= allowed:
+        return math.inf
+    return max(SMALLEST, (allowed - BASE - KEPT * pixels) / SEEN)
 
 
 def free_memory():

@@ -1,10 +1,13 @@
 """L-BFGS as a loop that its caller can watch and leave: SciPy's, and one for large pictures.
 
 SciPy's computes in float64, in copies: 48 bytes a pixel for each step that it remembers, and as
-much again for what it works on. At 4000×3000 that is 4 GB, though a level so large takes only five
-evaluations, so that four steps are all that there is to remember. `descend_lean` is the same
-recursion in float32, in a quarter of that. Both reach the same costs, to three digits after 26
-evaluations of a bent valley of 48 dimensions.
+much again for what it works on. At 4000×3000 that is 4 GB. `descend_lean` is the same recursion in
+float32, and remembers two steps. Remembering as much, both reach the same costs, to three digits
+after 26 evaluations of a bent valley of 48 dimensions.
+
+A level so large takes five evaluations. From a cost of 28.3 at 800×600 they led SciPy's to 5.57,
+the lean one to 5.52 with two steps as with all, and Adam, which keeps two images as well, to 13.4
+at the best of four rates; ten led to 3.9, 3.4, 3.5 and 9.1.
 """
 
 import math
@@ -114,7 +117,7 @@ def _lbfgs(evaluate, start, count, report, stop):
 # --- for large pictures --------------------------------------------------------------------------
 
 
-def descend_lean(evaluate, start, count):
+def descend_lean(evaluate, start, count, remembered=2):
     """Do what `descend` does in float32: 24 bytes a pixel for each step that is remembered.
 
     The step is tried whole, and where the cost has not fallen, shortened.
@@ -122,7 +125,7 @@ def descend_lean(evaluate, start, count):
     image, (cost, gradient) = start, evaluate(start)
     _check(cost, gradient)
     yield image
-    memory = deque(maxlen=MEMORY)  # of steps, and by how much each changed the gradient
+    memory = deque(maxlen=remembered)  # of steps, and by how much each changed the gradient
     step = _first_step(gradient)
     for left in range(count - 2, -1, -1):
         new_image = image + step

@@ -4,11 +4,11 @@ The lab's way (Gatys et al., 2016, with the course's Adam) starts from noise at 
 moves a pixel by a little, so large strokes never form and speckle stays. Here a small picture is
 painted first, enlarged, and painted on. What each choice is for, and where it comes from:
 
-- Levels of 87², then about twice the side each, up to the size asked for (Gatys et al., 2017,
-  "Controlling perceptual factors"). The network sees the same share of a small picture whatever the
-  final size, so large shapes look alike at every size; a level adds what it alone can show. The
-  style picture is shrunk along, and never cropped to the content's shape: its statistics know no
-  places, so all of it may speak, at the scale of the content's area.
+- Levels of 100×75, 200×150 and 400×300 pixels or that area, then about twice the side each, up to
+  the size asked for (Gatys et al., 2017, "Controlling perceptual factors"). The first three are the
+  same whatever the final size, so every size shows the same picture; a level adds what it alone can
+  show. The style picture is shrunk along, and never cropped to the content's shape: its statistics
+  know no places, so all of it may speak, at the scale of the content's area.
 - Costs without units (nst/costs.py), with the channels' means and deviations beside the Gram
   matrices (Galerne et al., 2024, arXiv 2212.13459).
 - The photograph takes the style's colours first (the linear map of Gatys et al., 2017, the other
@@ -42,23 +42,24 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nst.budget import pixels_at_once
+from nst.budget import bytes_to_take, pixels_at_once
 from nst.clock import Clock, total_work
 from nst.config import CONFIG, PROJECT
 from nst.costs import STYLE_LAYERS, layout_cost, range_cost
+from nst.cutting import cut, pixels_to_see
 from nst.descent import descend, descend_lean
 from nst.network import choose_precision, read_weights
 from nst.originals import read_photo, read_style
 from nst.pictures import fit_size, load_image, to_pixels
 from nst.recolouring import clip, recolour, resize
-from nst.tiles import Level, cut, evaluation, measure_texture, pixels_to_see
+from nst.tiles import Level, evaluation, measure_texture
 
-FIRST_SIDE = 87  # pixels, root of the first level's area: 100×75; smaller ones lose the subject
+FIRST_AREA = 100 * 75  # pixels of the first level; smaller ones lose the subject
 EVALUATIONS = (36, 26, 28, 10, 5)  # a level; a level costs four times the one before
 LAYOUT = (0.3, 0.6, 1)  # a level's share of the style's weight, the last for all that follow
 FREE = 2  # the number, from 0, of the level that is held to nothing
 TONE = 0.7  # weight of the layout cost at the first level, to the photograph; then half as much
-HOLD = 10000  # ... and after it, to the level before
+HOLD = 30000  # ... and after it, to the level before
 DETAIL = 0.2  # share of the photograph's detail
 SHALLOW = 0.77  # of an evaluation's work, by multiplications, is left without conv5_1
 
@@ -132,14 +133,14 @@ def paint(
     if not styles or min(styles.values()) < 0 or not 0 < sum(styles.values()) < math.inf:
         raise ValueError(f"the styles' weights are {styles}: give each a number above 0")
     full = fit_size(content, size)
-    limit = pixels_at_once(*full, memory)
+    allowed = bytes_to_take(*full, memory)
     if resume:
         _check_resume(resume, full)
     for path in (content, *styles):
         load_image(path, 16, 16)  # damage shows now, not after a minute
     weights = read_weights(model, choose_precision(precision))
     begin, start = resume or (1, None)
-    return _paint(content, styles, full, strength, colours, strokes, weights, limit, begin, start)
+    return _paint(content, styles, full, strength, colours, strokes, weights, allowed, begin, start)
 
 
 def _check(name, value, low, high):
@@ -157,10 +158,10 @@ def _check_resume(resume, full):
         )
 
 
-def _paint(content, styles, full, strength, colours, strokes, weights, limit, begin, image):
+def _paint(content, styles, full, strength, colours, strokes, weights, allowed, begin, image):
     """Do the work of `paint`: the levels from `begin` on, one after the other."""
     sizes = level_sizes(*full)
-    clock = Clock(*_work(sizes, limit))
+    clock = Clock(*_work(sizes, allowed))
     photo = None
     if image is not None:
         photo = read_photo(content, *sizes[begin - 2], colours, styles, strokes)
@@ -169,13 +170,14 @@ def _paint(content, styles, full, strength, colours, strokes, weights, limit, be
         coarse, small = photo, image
         photo = read_photo(content, height, width, colours, styles, strokes)
         image = photo if small is None else _enlarge(small, coarse, photo)
-        tiles = len(cut(height, width, limit))
+        limit, names = pixels_at_once(height, width, allowed), style_layers(number)
+        tiles = len(cut(height, width, limit, names[-1]))
         place = full, number + 1, len(sizes)
         if tiles > 1:
             yield Progress(image, *place, *clock.now(), tiles, small)
-        targets = style_statistics(styles, photo, colours, strokes, weights, limit)
+        targets = style_statistics(styles, photo, colours, strokes, weights, names, allowed)
         pixel_cost = _pixel_cost(number, photo, small)
-        level = Level(photo, targets[: depth(number)], style_weight(strength, number), pixel_cost)
+        level = Level(photo, targets, style_weight(strength, number), pixel_cost)
         with evaluation(level, weights, limit) as evaluate:
             way = descend if tiles == 1 else descend_lean
             descent = way(evaluate, image, evaluations(number))
@@ -223,12 +225,16 @@ def hold(image, number, photo, small):
 def level_sizes(height, width):
     """List the sizes to paint at, each (height, width), the last the given one.
 
-    Neighbours differ by a factor of at most 2.15, so that a width of 801 needs no level more than
-    one of 800; no side is below the network's 16 pixels. A picture below FIRST_SIDE² has one level.
+    Up to the level that is FREE, the area grows from FIRST_AREA fourfold; the way from there is cut
+    evenly, and so is a short one. Neighbours' sides differ by a factor of at most 2.15, so that a
+    width of 801 needs no level more than one of 800; no side is below the network's 16 pixels. A
+    picture below FIRST_AREA has one level.
     """
-    zoom = math.sqrt(height * width) / FIRST_SIDE
-    steps = max(0, math.ceil(math.log2(max(zoom, 1)) - 0.1))
-    scales = [zoom ** (step / steps - 1) for step in range(steps)] + [1.0]
+    octaves = max(0.0, math.log2(height * width / FIRST_AREA) / 2)
+    fixed = FREE if octaves > FREE + 0.1 else 0
+    steps = math.ceil(octaves - fixed - 0.1)
+    rest = np.linspace(octaves, fixed, max(0, steps) + 1)[::-1]
+    scales = [2 ** (octave - octaves) for octave in (*range(fixed), *rest)]
     return [tuple(max(16, round(scale * side)) for side in (height, width)) for scale in scales]
 
 
@@ -237,27 +243,24 @@ def evaluations(number):
     return EVALUATIONS[min(number, len(EVALUATIONS) - 1)]
 
 
-def work(height, width, limit=math.inf):
-    """Say what a painting takes, in pixels through the network and what goes beside them.
-
-    Arguments:
-    limit -- pixels that the network may see at once
-    """
-    return total_work(*_work(level_sizes(height, width), limit))
+def work(height, width):
+    """Say what a painting takes, in pixels through the network and what goes beside them."""
+    return total_work(*_work(level_sizes(height, width)))
 
 
-def _work(sizes, limit):
+def _work(sizes, allowed=math.inf):
     """List what an evaluation takes at each level, in pixels, and how many there are."""
     pixels = [
-        pixels_to_see(*size, limit) * (SHALLOW if number > FREE else 1)
+        pixels_to_see(*size, pixels_at_once(*size, allowed), style_layers(number)[-1])
+        * (SHALLOW if number > FREE else 1)
         for number, size in enumerate(sizes)
     ]
     return pixels, [evaluations(number) for number in range(len(sizes))]
 
 
-def depth(number):
-    """Say how many of STYLE_LAYERS the level of that number, from 0, has."""
-    return len(STYLE_LAYERS) - (number > FREE)
+def style_layers(number):
+    """Name the STYLE_LAYERS that the level of that number, from 0, has."""
+    return STYLE_LAYERS[:-1] if number > FREE else STYLE_LAYERS
 
 
 def style_weight(strength, number):
@@ -276,26 +279,31 @@ def style_weight(strength, number):
 # --- the style ------------------------------------------------------------------------------------
 
 
-def style_statistics(styles, photo, colours, strokes, weights, limit=math.inf):
+def style_statistics(
+    styles, photo, colours, strokes, weights, names=STYLE_LAYERS, allowed=math.inf
+):
     """Measure the style pictures at the scale of one level, and mix them by their weights.
 
     The sum of weighted squared distances from several targets has its least value at their
     weighted mean, so several styles cost no more than one.
 
     Arguments:
-    limit -- pixels that the network may see at once
+    names -- of the layers to measure
+    allowed -- bytes of memory, see `nst.budget`
 
     Returns:
-    for each of STYLE_LAYERS a list of the three arrays of `statistics`
+    for each of the layers a list of the three arrays of `statistics`
     """
-    mixed = [[0, 0, 0] for _ in STYLE_LAYERS]
+    mixed = [[0, 0, 0] for _ in names]
     total = sum(styles.values())
     for style, weight in styles.items():
         picture = read_style(style, photo[0, ..., 0].size, strokes)
         if colours == "content":
             picture = clip(recolour(picture, photo))
+        limit = pixels_at_once(*picture.shape[1:3], allowed)
+        texture = measure_texture(picture, weights, limit, names)
         mixed = [
             [old + weight / total * new for old, new in zip(*pair, strict=True)]
-            for pair in zip(mixed, measure_texture(picture, weights, limit), strict=True)
+            for pair in zip(mixed, texture, strict=True)
         ]
     return mixed

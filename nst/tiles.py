@@ -7,18 +7,12 @@ takes these slopes for given and carries them back through the network, tile by 
 the tiles' gradients add up to the whole picture's. So paint Galerne, Raad, Lezama and Morel (2024,
 "Scaling Painting Style Transfer", arXiv 2212.13459) in ultra high resolution.
 
-What makes it exact is where tiles are cut. A tile has pixels of its own, and about them a halo that
-the network sees too. One position of conv5_1, the deepest layer of the costs, has a cell of 16×16
-pixels and looks 70 pixels beyond it on each side, at 156×156 in all (`receptive_field`). A layer's
-position belongs to the tile that has its cell. Cuts and halo are multiples of 16, so that the
-poolings of a tile halve what those of the picture halve: the halo is 80. It ends at the picture's
-edge, where zeros are padded and the last cell is cut off as they are for the whole picture.
+What makes it exact is where tiles are cut: nst/cutting.py.
 """
 
 import math
 from contextlib import closing, contextmanager
 from functools import cached_property
-from itertools import pairwise, product
 from typing import NamedTuple
 
 import numpy as np
@@ -33,119 +27,13 @@ from nst.costs import (
     style_cost,
     style_distance,
 )
+from nst.cutting import cut, receptive_field
 from nst.network import as_defaults, open_network
 from nst.tf1 import import_tensorflow
-from nst.weights import layer_names
 
 tf = import_tensorflow()
 
-# --- where tiles are cut -------------------------------------------------------------------------
-
-
-def receptive_field(layer):
-    """Say what a layer's first position looks at, where there is no edge; in each direction.
-
-    Returns:
-    cell -- pixels from one position to the next; range(cell) are the position's own
-    first, end -- range(first, end) are the pixels that it looks at
-    """
-    names = layer_names(19)
-    cell, first, end = 1, 0, 1
-    for name in reversed(names[: names.index(layer) + 1]):
-        if name.startswith("conv"):
-            first, end = first - 1, end + 1
-        else:
-            cell, first, end = 2 * cell, 2 * first, 2 * end
-    return cell, first, end
-
-
-DEEPEST = "conv5_1"
 STEPS = {name: receptive_field(name)[0] for name in {*STYLE_LAYERS, CONTENT_LAYER}}
-CELL = STEPS[DEEPEST]
-HALO = -CELL * (receptive_field(DEEPEST)[1] // CELL)
-TWICE = 1.5  # what two passes over a tile take, in evaluations of a picture of its size
-
-
-class Span(NamedTuple):
-    """One side of a tile: its own pixels [begin, end), and those that the network sees."""
-
-    begin: int
-    end: int
-    first: int
-    last: int
-
-    def positions(self, step):
-        """Count the tile's own positions in a layer with one every `step` pixels."""
-        return -(-self.end // step) - self.begin // step
-
-
-class Tile(NamedTuple):
-    """A tile of a picture."""
-
-    rows: Span
-    columns: Span
-
-    def window(self, image):
-        """Return what the network sees of an image (1, h, w, 3): a view."""
-        rows, columns = (slice(span.first, span.last) for span in self)
-        return image[:, rows, columns]
-
-    def edges(self):
-        """Return top, bottom, left and right of the tile's own pixels in its window."""
-        return [edge - span.first for span in self for edge in (span.begin, span.end)]
-
-    def positions(self, step):
-        """Count the tile's own positions in a layer with one every `step` pixels."""
-        return self.rows.positions(step) * self.columns.positions(step)
-
-
-def cut(height, width, limit=math.inf):
-    """Cut a picture into tiles of which the network sees at most `limit` pixels at once.
-
-    Returns:
-    list of Tile by which as few pixels as possible are seen in all; one where the picture fits
-
-    Raises ValueError, where no tile is small enough.
-    """
-    choices = [
-        (rows.seen * columns.seen, rows.spans, columns.spans)
-        for rows, columns in product(_divisions(height), _divisions(width))
-        if rows.longest * columns.longest <= limit
-    ]
-    if not choices:
-        _, first, end = receptive_field(DEEPEST)
-        raise ValueError(
-            f"tiles of {limit:.0f} pixels are too small: {DEEPEST} looks at {end - first}×"
-            f"{end - first}, so that the least tile is {CELL + 2 * HALO}×{CELL + 2 * HALO}"
-        )
-    _, rows, columns = min(choices)
-    return [Tile(*spans) for spans in product(rows, columns)]
-
-
-def pixels_to_see(height, width, limit=math.inf):
-    """Say what an evaluation takes, in pixels of a picture that need not be cut."""
-    tiles = cut(height, width, limit)
-    seen = sum((r.last - r.first) * (c.last - c.first) for r, c in tiles)
-    return seen if len(tiles) == 1 else TWICE * seen
-
-
-class _Division(NamedTuple):
-    spans: list
-    seen: int  # pixels that the network sees of them all
-    longest: int
-
-
-def _divisions(length):
-    """List the ways to divide a side of a picture: into 1 span, 2, …, one for each cell."""
-    cells = -(-length // CELL)
-    divisions = []
-    for count in range(1, cells + 1):
-        edges = [CELL * (i * cells // count) for i in range(count)] + [length]
-        spans = [Span(b, e, max(0, b - HALO), min(length, e + HALO)) for b, e in pairwise(edges)]
-        lengths = [span.last - span.first for span in spans]
-        divisions.append(_Division(spans, sum(lengths), max(lengths)))
-    return divisions
-
 
 # --- the network on tiles ------------------------------------------------------------------------
 
@@ -223,7 +111,7 @@ class _Network:
 
 
 @contextmanager
-def _open(weights, tiles, names=STYLE_LAYERS):
+def _open(weights, tiles, names):
     """Give a _Network for tiles and layers of the style; its memory is free again afterwards."""
     with open_network(weights) as (sess, layers):
         with as_defaults(sess):
@@ -231,17 +119,19 @@ def _open(weights, tiles, names=STYLE_LAYERS):
         yield network
 
 
-def measure_texture(picture, weights, limit=math.inf):
-    """Measure the `statistics` of STYLE_LAYERS of a normalised picture (1, h, w, 3).
+def measure_texture(picture, weights, limit=math.inf, names=STYLE_LAYERS):
+    """Measure the `statistics` of layers of a normalised picture (1, h, w, 3).
 
     Arguments:
     weights -- nst.network.Weights
     limit -- pixels that the network may see at once
+    names -- STYLE_LAYERS, or the first of them down to CONTENT_LAYER at least
 
     Returns:
-    for each of STYLE_LAYERS a list of three arrays
+    for each of the layers a list of three arrays
     """
-    with _open(weights, cut(*picture.shape[1:3], limit)) as network:
+    tiles = cut(*picture.shape[1:3], limit, names[-1])
+    with _open(weights, tiles, names) as network:
         totals = network.average(picture)
         return network.sess.run(network.textures, dict(zip(network.totals, totals, strict=False)))
 
@@ -253,9 +143,14 @@ class Level(NamedTuple):
     """What the picture at one size is to be like."""
 
     photo: np.ndarray  # (1, h, w, 3), normalised
-    targets: list  # of STYLE_LAYERS, or the first of them, see `style_cost`
+    targets: list  # of STYLE_LAYERS, or the first of them, see `measure_texture`
     style_weight: float
     pixel_cost: object  # function from a tensor (1, h, w, 3), the image, to a scalar one
+
+    @property
+    def names(self):
+        """The style's layers."""
+        return STYLE_LAYERS[: len(self.targets)]
 
     @property
     def content_target(self):
@@ -275,7 +170,7 @@ def evaluation(level, weights, limit=math.inf):
     context manager of a function from an image (1, h, w, 3) to J and the gradient of that shape,
     float32; the memory is free again afterwards
     """
-    tiles = cut(*level.photo.shape[1:3], limit)
+    tiles = cut(*level.photo.shape[1:3], limit, level.names[-1])
     return _in_tiles(level, weights, tiles) if len(tiles) > 1 else _whole(level, weights)
 
 
@@ -300,8 +195,10 @@ def _whole(level, weights):
 
 @contextmanager
 def _in_tiles(level, weights, tiles):
-    names = STYLE_LAYERS[: len(level.targets)]
-    with _open(weights, tiles, names) as network, _pixel_evaluation(level) as evaluate_pixels:
+    with (
+        _open(weights, tiles, level.names) as network,
+        _pixel_evaluation(level) as evaluate_pixels,
+    ):
         sess = network.sess
         contents = [network.run(network.content, tile, level.photo) for tile in tiles]
         with sess.graph.as_default():

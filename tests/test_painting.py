@@ -3,6 +3,7 @@
 import math
 import threading
 from contextlib import closing
+from functools import partial
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -12,7 +13,7 @@ from PIL import Image
 
 from nst import clock, costs, originals, painting, recolouring
 from nst.config import CONFIG, PROJECT
-from nst.descent import descend, descend_lean
+from nst.descent import MEMORY, descend, descend_lean
 from nst.network import as_defaults, open_network, read_weights, tf
 from nst.painting import level_sizes, paint
 from nst.tiles import Level, evaluation
@@ -142,18 +143,17 @@ def test_the_first_levels_are_held_to_the_photograph_from_afar_and_the_last_to_t
 
 
 def test_after_the_free_level_the_deepest_layer_has_no_cost():
-    assert [costs.STYLE_LAYERS[: painting.depth(number)][-1] for number in range(5)] == [
-        *["conv5_1"] * 3,
-        *["conv4_2"] * 2,
-    ]
+    of_levels = [painting.style_layers(number) for number in range(5)]
+    assert of_levels == [costs.STYLE_LAYERS] * 3 + [costs.STYLE_LAYERS[:5]] * 2
+    assert [names[-1] for names in of_levels[2:4]] == ["conv5_1", "conv4_2"]
     layers = {name: random_layer(i) for i, name in enumerate(costs.STYLE_LAYERS)}
     with tf.Graph().as_default():
         tensors = {name: tf.constant(a) for name, a in layers.items()}
         with tf.Session() as sess:
             targets = sess.run([costs.statistics(tensors[name]) for name in costs.STYLE_LAYERS])
         tensors["conv5_1"] *= 2
-        assert evaluate(costs.style_cost(tensors, targets[: painting.depth(3)])) < 1e-6
-        assert evaluate(costs.style_cost(tensors, targets[: painting.depth(2)])) > 0.1
+        assert evaluate(costs.style_cost(tensors, targets[: len(of_levels[3])])) < 1e-6
+        assert evaluate(costs.style_cost(tensors, targets[: len(of_levels[2])])) > 0.1
 
 
 def test_only_pixels_out_of_range_have_a_range_cost():
@@ -224,7 +224,8 @@ def test_the_lean_descent_remembers_as_scipy_s_does():
         return cost, np.float32(gradient)
 
     start = np.random.default_rng(0).normal(0, 10, scales.shape).astype(np.float32)
-    reached = [valley(list(way(valley, start, 40))[-1])[0] for way in (descend, descend_lean)]
+    ways = (descend, partial(descend_lean, remembered=MEMORY))
+    reached = [valley(list(way(valley, start, 40))[-1])[0] for way in ways]
     assert reached[1] < 3 * reached[0] < 1e-3 * valley(start)[0]
 
 
@@ -246,14 +247,21 @@ def test_levels_double_up_to_the_size_that_is_asked_for(size):
     assert min(map(min, sizes)) >= 16
 
 
-def test_a_larger_picture_passes_through_the_levels_of_a_smaller_one():
-    assert level_sizes(300, 400) == [(75, 100), (150, 200), (300, 400)]
-    for size in ((600, 800), (1200, 1600)):
-        np.testing.assert_allclose(level_sizes(*size)[:3], level_sizes(300, 400), atol=1)
+@pytest.mark.parametrize("width", [440, 800, 900, 1600, 4000])
+def test_a_larger_picture_passes_through_the_levels_of_400_by_300(width):
+    sizes = level_sizes(width * 3 // 4, width)
+    assert sizes[:3] == level_sizes(300, 400) == [(75, 100), (150, 200), (300, 400)]
+    assert all(b[1] / a[1] < 2.15 for a, b in pairwise(sizes))
 
 
-def test_a_small_picture_has_one_level():
-    assert level_sizes(40, 50) == [(40, 50)]
+def test_levels_double_exactly_where_they_can():
+    assert level_sizes(1200, 1600)[3:] == [(600, 800), (1200, 1600)]
+    assert len(level_sizes(600, 801)) == 4
+
+
+@pytest.mark.parametrize("size", [(40, 50), (75, 100), (78, 105)])
+def test_a_small_picture_has_one_level(size):
+    assert level_sizes(*size) == [size]
 
 
 @pytest.mark.parametrize(("height", "width"), [(301, 203), (64, 900), (16, 16), (40, 24)])
@@ -274,7 +282,7 @@ def test_the_time_left_is_known_within_a_quarter(monkeypatch, beside, size):
     now = 0.0
     monkeypatch.setattr(clock, "time", SimpleNamespace(perf_counter=lambda: now))
     sizes = level_sizes(*size)
-    watch = clock.Clock(*painting._work(sizes, math.inf))
+    watch = clock.Clock(*painting._work(sizes))
     rng = np.random.default_rng(0)
     ends, told, slack = [], [], []
     for number, (height, width) in enumerate(sizes):

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from conftest import ROOT
-from nst import budget, easel, painting, tiles
+from nst import budget, cutting, easel, originals, painting, tiles
 from nst.costs import STYLE_LAYERS, layout_cost, range_cost
 from nst.network import open_network, read_weights
 from nst.notebook import functions_of
@@ -46,43 +46,54 @@ def test_the_receptive_field_is_that_of_the_lesson():
     lesson.model = dict.fromkeys(["input", *layer_names(19)])
     for layer in layer_names(19):
         length, step, first = lesson.receptive_field(layer)
-        assert tiles.receptive_field(layer) == (step, first, first + length)
+        assert cutting.receptive_field(layer) == (step, first, first + length)
 
 
 def test_the_halo_covers_what_conv5_1_looks_at():
-    cell, first, end = tiles.receptive_field("conv5_1")
+    cell, first, end = cutting.receptive_field("conv5_1")
     assert (cell, end - first) == (16, 156)
     assert -first == end - cell == 70
-    assert tiles.HALO == 80  # the next multiple of 16
+    assert cutting.halo() == 80  # the next multiple of 16
+
+
+def test_the_halo_is_half_as_wide_without_conv5_1():
+    cell, first, _ = cutting.receptive_field("conv4_2")
+    assert (cell, -first) == (8, 38)
+    assert cutting.halo("conv4_2") == 40
+    seen = [cutting.pixels_to_see(3000, 4000, 344**2, name) for name in ("conv4_2", "conv5_1")]
+    assert seen[0] < 0.6 * seen[1]
 
 
 @SIZES
-def test_every_pixel_belongs_to_one_tile_that_sees_all_about_it(size, limit):
+@pytest.mark.parametrize(("deepest", "cell", "margin"), [("conv5_1", 16, 80), ("conv4_2", 8, 40)])
+def test_every_pixel_belongs_to_one_tile_that_sees_all_about_it(size, limit, deepest, cell, margin):
     owners = np.zeros(size, int)
-    for tile in tiles.cut(*size, limit):
+    for tile in cutting.cut(*size, limit, deepest):
         rows, columns = (slice(span.begin, span.end) for span in tile)
         owners[rows, columns] += 1
         for span, length in zip(tile, size, strict=True):
-            assert span.begin % 16 == span.first % 16 == 0
-            assert span.first == max(0, span.begin - 80)
-            assert span.last == min(length, span.end + 80)
+            assert span.begin % cell == span.first % cell == 0
+            assert span.first == max(0, span.begin - margin)
+            assert span.last == min(length, span.end + margin)
         seen = owners[None, ..., None]
         assert tile.window(seen).size <= limit
     assert np.all(owners == 1)
 
 
 def test_a_picture_that_fits_is_one_tile():
-    ((rows, columns),) = tiles.cut(301, 203)
+    ((rows, columns),) = cutting.cut(301, 203)
     assert rows == (0, 301, 0, 301)
     assert columns == (0, 203, 0, 203)
-    assert tiles.pixels_to_see(301, 203) == 301 * 203
+    assert cutting.pixels_to_see(301, 203) == 301 * 203
 
 
 def test_a_tile_smaller_than_the_receptive_field_is_refused():
     message = "tiles of 30000 pixels are too small: conv5_1 looks at 156×156, so that the least "
     with pytest.raises(ValueError, match=rf"^{message}tile is 176×176$"):
-        tiles.cut(600, 800, 30_000)
-    assert len(tiles.cut(600, 800, 176**2)) > 1000
+        cutting.cut(600, 800, 30_000)
+    assert len(cutting.cut(600, 800, 176**2)) > 1000
+    with pytest.raises(ValueError, match="conv4_2 looks at 84×84, so that the least tile is 88×88"):
+        cutting.cut(600, 800, 5_000, "conv4_2")
 
 
 # --- the same as the whole -----------------------------------------------------------------------
@@ -90,14 +101,15 @@ def test_a_tile_smaller_than_the_receptive_field_is_refused():
 
 @pytest.mark.numbers
 @SIZES
-def test_the_network_sees_on_a_tile_what_it_sees_on_the_whole(size, limit, weights):
+@pytest.mark.parametrize("names", [STYLE_LAYERS, STYLE_LAYERS[:-1]])
+def test_the_network_sees_on_a_tile_what_it_sees_on_the_whole(size, limit, names, weights):
     image = random_picture(*size)
     with open_network(weights) as (sess, layers):
-        whole = sess.run([layers[name] for name in STYLE_LAYERS], {layers["input"]: image})
-        for tile in tiles.cut(*size, limit):
+        whole = sess.run([layers[name] for name in names], {layers["input"]: image})
+        for tile in cutting.cut(*size, limit, names[-1]):
             window = tile.window(image)
-            parts = sess.run([layers[name] for name in STYLE_LAYERS], {layers["input"]: window})
-            for name, a, part in zip(STYLE_LAYERS, whole, parts, strict=True):
+            parts = sess.run([layers[name] for name in names], {layers["input"]: window})
+            for name, a, part in zip(names, whole, parts, strict=True):
                 step = tiles.STEPS[name]
                 inside, own = (
                     tuple(
@@ -132,7 +144,7 @@ def level(weights):
 @pytest.mark.numbers
 @SIZES
 def test_tiles_cost_what_the_whole_costs_and_have_its_gradient(size, limit, level, weights):
-    assert len(tiles.cut(*size, limit)) >= 4
+    assert len(cutting.cut(*size, limit)) >= 4
     described, image = level(*size), random_picture(*size)
     found = []
     for pixels in (math.inf, limit):
@@ -148,7 +160,9 @@ def test_tiles_cost_what_the_whole_costs_and_have_its_gradient(size, limit, leve
 
 @pytest.mark.numbers
 @pytest.mark.parametrize("colours", ["style", "content"])
-def test_styles_larger_than_the_memory_are_measured_as_the_whole(tmp_path, weights, colours):
+def test_styles_larger_than_the_memory_are_measured_as_the_whole(
+    tmp_path, weights, monkeypatch, colours
+):
     photo = random_picture(300, 420)
     styles = {}
     for seed, size in enumerate([(233, 301), (400, 300)]):
@@ -156,9 +170,11 @@ def test_styles_larger_than_the_memory_are_measured_as_the_whole(tmp_path, weigh
         pixels = random_picture(*size, seed)[0] + 115
         Image.fromarray(np.uint8(np.clip(pixels, 0, 255))).save(path)
         styles[path] = 1 + seed
+    monkeypatch.setattr(budget, "SMALLEST", 60_000)  # what is left where less is allowed
+    assert len(cutting.cut(*originals.read_style(path, 300 * 420, 1.5).shape[1:3], 60_000)) > 1
     whole, in_tiles = (
-        painting.style_statistics(styles, photo, colours, 1.5, weights, limit)
-        for limit in (math.inf, 60_000)
+        painting.style_statistics(styles, photo, colours, 1.5, weights, allowed=allowed)
+        for allowed in (math.inf, 0)
     )
     for layer, tiled_layer in zip(whole, in_tiles, strict=True):
         for array, tiled_array in zip(layer, tiled_layer, strict=True):
@@ -186,9 +202,9 @@ def pictures(tmp_path):
 
 def test_what_fits_into_memory_is_not_cut():
     need = budget.BASE + budget.SEEN * 600 * 800
-    assert budget.pixels_at_once(600, 800, 1.01 * need / 1e9) == math.inf
-    less = budget.pixels_at_once(600, 800, 0.99 * need / 1e9)
-    assert len(tiles.cut(600, 800, less)) > 1
+    assert budget.pixels_at_once(600, 800, 1.01 * need) == math.inf
+    less = budget.pixels_at_once(600, 800, 0.99 * need)
+    assert len(cutting.cut(600, 800, less)) > 1
     # all that is allowed is used, and no more
     used = budget.BASE + budget.KEPT * 600 * 800 + budget.SEEN * less
     assert used == pytest.approx(0.99 * need)
@@ -196,10 +212,21 @@ def test_what_fits_into_memory_is_not_cut():
 
 def test_half_of_what_is_free_is_the_default(monkeypatch):
     monkeypatch.setattr(budget, "free_memory", lambda: 16e9)
-    assert budget.pixels_at_once(3000, 4000) == budget.pixels_at_once(3000, 4000, 8.0)
-    assert budget.pixels_at_once(3000, 4000, 40.0) == budget.pixels_at_once(3000, 4000, 16.0)
+    assert budget.bytes_to_take(3000, 4000) == 8e9
+    assert budget.bytes_to_take(3000, 4000, 6.0) == 6e9
+    assert budget.bytes_to_take(3000, 4000, 40.0) == 16e9
     monkeypatch.setattr(budget, "free_memory", lambda: 6.5e9)
-    assert tiles.cut(3000, 4000, budget.pixels_at_once(3000, 4000))  # half would be too little
+    assert 5e9 < budget.bytes_to_take(3000, 4000) < 6.5e9  # half would be too little
+
+
+def test_a_small_level_of_a_large_picture_is_not_cut():
+    allowed = budget.bytes_to_take(3000, 4000, 6.0)
+    tiles_of = [
+        len(cutting.cut(*size, budget.pixels_at_once(*size, allowed)))
+        for size in painting.level_sizes(3000, 4000)
+    ]
+    assert tiles_of[:5] == [1] * 5
+    assert 1 < tiles_of[5] < tiles_of[6]
 
 
 @pytest.mark.parametrize(
@@ -224,8 +251,8 @@ def test_the_least_that_is_told_is_enough(pictures, fake_weights):
     with pytest.raises(MemoryError) as refused:
         painting.paint(*pictures, size=4000, model=fake_weights, memory=1.5)
     least = float(str(refused.value).split(" takes ")[1].split(" GB")[0])
-    limit = budget.pixels_at_once(3000, 4000, least)
-    assert len(tiles.cut(3000, 4000, limit)) > 100
+    limit = budget.pixels_at_once(3000, 4000, 1e9 * least)
+    assert len(cutting.cut(3000, 4000, limit)) > 100
 
 
 # --- painting in tiles ---------------------------------------------------------------------------
