@@ -29,7 +29,7 @@ painted first, enlarged, and painted on. What each choice is for, and where it c
 - L-BFGS (Gatys et al., 2016), SciPy's. Pixels beyond 0-255, which would be clipped, and a clipped
   picture has other statistics, have a cost: SciPy's bounds are Python lists, slow and large.
   A new level starts with an empty memory, since its costs are other functions of other pixels.
-  A level that is cut into tiles has an L-BFGS of our own, which needs half the memory.
+  Levels that are larger or cut into tiles have an L-BFGS of our own, which needs little memory.
   Tried and not better: a descent in a cosine basis that prefers smooth changes, another first step,
   a memory of 20.
 
@@ -42,7 +42,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nst.budget import bytes_to_take, pixels_at_once
+from nst.budget import bytes_to_take, hand_back_memory, pixels_at_once
 from nst.clock import Clock, total_work
 from nst.config import CONFIG, PROJECT
 from nst.costs import STYLE_LAYERS, layout_cost, range_cost
@@ -167,6 +167,7 @@ def _paint(content, styles, full, strength, colours, strokes, weights, allowed, 
         photo = read_photo(content, *sizes[begin - 2], colours, styles, strokes)
     for number, (height, width) in enumerate(sizes[begin - 1 :], begin - 1):
         clock.begin(number)
+        hand_back_memory()
         coarse, small = photo, image
         photo = read_photo(content, height, width, colours, styles, strokes)
         image = photo if small is None else _enlarge(small, coarse, photo)
@@ -179,7 +180,7 @@ def _paint(content, styles, full, strength, colours, strokes, weights, allowed, 
         pixel_cost = _pixel_cost(number, photo, small)
         level = Level(photo, targets, style_weight(strength, number), pixel_cost)
         with evaluation(level, weights, limit) as evaluate:
-            way = descend if tiles == 1 else descend_lean
+            way = descend if tiles == 1 and number <= FREE else descend_lean
             descent = way(evaluate, image, evaluations(number))
             with closing(descent):  # its thread ends before the session does
                 for image in descent:

@@ -172,7 +172,8 @@ def to_pixels(image):
             f"the image holds NaN or infinity in {np.sum(~np.isfinite(image)):,} of {image.size:,} "
             f"values, since the training diverged: lower the learning rate"
         )
-    return np.clip(np.rint(image[0] + CONFIG.MEANS[0]), 0, 255).astype(np.uint8)
+    pixels = image[0] + CONFIG.MEANS[0]  # float64: one copy of a large picture is enough
+    return np.clip(np.rint(pixels, out=pixels), 0, 255, out=pixels).astype(np.uint8)
 
 
 def save_image(path, image):

@@ -36,6 +36,8 @@ def _root(covariance, power):
 
 def resize(image, height, width):
     """Resample a normalised image (1, h, w, 3) to another size, smoothly: blocks would stay."""
+    if image.shape[1:3] == (height, width):
+        return np.asarray(image, np.float32)
     planes = [
         Image.fromarray(np.asarray(plane, np.float32)).resize(
             (width, height), Image.Resampling.BICUBIC

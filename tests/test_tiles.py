@@ -2,9 +2,11 @@
 
 import math
 import os
+import platform
 import signal
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
@@ -253,6 +255,18 @@ def test_the_least_that_is_told_is_enough(pictures, fake_weights):
     least = float(str(refused.value).split(" takes ")[1].split(" GB")[0])
     limit = budget.pixels_at_once(3000, 4000, 1e9 * least)
     assert len(cutting.cut(3000, 4000, limit)) > 100
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc keeps what was freed")
+def test_what_was_freed_is_handed_back():
+    memory = psutil.Process().memory_info
+    before = memory().rss
+    pieces = [bytes(100_000) + b"x" for _ in range(4000)]  # too small to be mapped one by one
+    del pieces[:-1]  # the last one holds the heap's end
+    kept = memory().rss
+    budget.hand_back_memory()
+    assert kept - before > 300e6
+    assert memory().rss - before < 100e6
 
 
 # --- painting in tiles ---------------------------------------------------------------------------
