@@ -77,7 +77,7 @@ def hand_back_memory():
     """Give the system what was freed, where glibc would keep it.
 
     What TensorFlow frees of one level lies in pieces that the larger arrays of the next cannot use:
-    1.5 GB and more.
+    60 to 90 MB at each level up to 2000×1500, within 4 GB.
     """
     if sys.platform == "linux":
         with suppress(AttributeError):  # another C library
