@@ -5,7 +5,8 @@ import time
 import numpy as np
 
 PASSES = 0.7  # of the style and of the content through a network, in evaluations
-OVERHEAD = 5000  # pixels: what an evaluation takes beside its own, before that is measured
+OVERHEAD = 5000  # pixels: what an evaluation takes beside its own, as a share of the work
+BESIDE = 0.028  # seconds: the same on processors of 2023, before two levels have shown it
 
 
 def total_work(pixels, counts):
@@ -14,7 +15,7 @@ def total_work(pixels, counts):
 
 
 class Clock:
-    """Estimates the time left: work is pixels times evaluations, and every level has to begin."""
+    """Estimates the time left: work is pixels times evaluations."""
 
     def __init__(self, pixels, counts):
         """Begin nothing yet.
@@ -25,7 +26,6 @@ class Clock:
         """
         self._pixels, self._counts = pixels, counts
         self._seconds = {}  # of an evaluation, by level
-        self._build = 0.0  # seconds: building a graph takes the same for every size
 
     def begin(self, number):
         """Note that a level begins."""
@@ -39,25 +39,19 @@ class Clock:
     def now(self):
         """Return the share of the work that is done and the seconds left, None until known."""
         number = self._number
-        taken = np.diff(self._ticks)  # the first one with the building of the graphs
+        taken = np.diff(self._ticks)[1:]  # without the first, which comes with what has to be built
         left = np.add(self._counts, PASSES)  # evaluations
         left[:number] = 0
+        if len(self._ticks) > 1:
+            left[number] = self._counts[number] - len(self._ticks) + 1
+        work_left = left @ np.add(self._pixels, OVERHEAD)
+        done = 1 - float(work_left) / total_work(self._pixels, self._counts)
         if len(taken):
-            left[number] = self._counts[number] - len(taken)
-        done = 1 - float(left @ np.add(self._pixels, OVERHEAD)) / total_work(
-            self._pixels, self._counts
-        )
-        if len(taken) > 1:
-            self._seconds[number] = float(np.median(taken[1:]))  # some are slow
+            self._seconds[number] = float(np.median(taken))  # some are slow
         if not self._seconds:
             return done, None
         pixel, beside = self._fit()
-        if len(taken) > 1:
-            first = (1 + PASSES) * (pixel * self._pixels[number] + beside)
-            self._build = max(0.0, taken[0] - first)
-        to_build = len(left) - number - (len(taken) > 0)
-        seconds = left @ np.add(np.multiply(self._pixels, pixel), beside)
-        return done, float(seconds + self._build * to_build)
+        return done, float(left @ np.add(np.multiply(self._pixels, pixel), beside))
 
     def _fit(self):
         """Return the seconds of an evaluation for each pixel, and beside them, by the last levels.
@@ -66,8 +60,8 @@ class Clock:
         """
         *before, number = self._seconds
         seconds, pixels = self._seconds[number], self._pixels[number]
-        pixel = seconds / (pixels + OVERHEAD)
+        pixel = (seconds - min(BESIDE, 0.8 * seconds)) / pixels
         if before:
             slope = (seconds - self._seconds[before[-1]]) / (pixels - self._pixels[before[-1]])
-            pixel = min(max(slope, 0.5 * seconds / pixels), seconds / pixels)
+            pixel = min(max(slope, 0.1 * seconds / pixels), seconds / pixels)
         return pixel, seconds - pixel * pixels
