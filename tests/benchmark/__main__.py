@@ -1,7 +1,8 @@
 """Measure the lab against the course's graph and, on request, against PyTorch.
 
     python -m tests.benchmark           the course's graph, ours in float32 and bfloat16
-    python -m tests.benchmark --peers   PyTorch as well, in a virtual environment of its own
+    python -m tests.benchmark --peers   PyTorch as well, in a virtual environment of its own, and
+        of the painter the first pair alone: it all ends within 15 minutes
     python -m tests.benchmark --painter make paint beside the lab's 200 steps, and nothing else;
         --pairs pyramid_impressionist   of these pairs
         --sizes 800                     and of these larger sizes
@@ -114,18 +115,19 @@ def print_sizes(variants):
 
 
 def print_race(course_step, ours):
-    """Time to the cost that Adam reaches at iteration 180; the last of `ours` against the first."""
-    adam, fast = Worker(ours[0]), Worker(ours[-1])
+    """Time to the cost that Adam has at iteration 180, by Adam and by the last of `ours`."""
+    workers = [Worker(name) for name in ours]
     for _ in range(99):
-        adam.ask("step")
-        if len(ours) > 1:
-            fast.ask("step")
+        for worker in workers:
+            worker.ask("step")
     if len(ours) > 1:
-        exact, other = adam.ask("costs")["value"][0], fast.ask("costs")["value"][0]
+        exact, other = (worker.ask("costs")["value"][0] for worker in workers)
         print(f"\nCost after 100 steps, bfloat16 against float32: {other / exact - 1:+.3%}")
+        workers.pop(0).close()
+    (fast,) = workers
     for _ in range(81):
-        adam.ask("step")
-    target = adam.ask("costs")["value"][0]
+        fast.ask("step")
+    target = fast.ask("costs")["value"][0]
     won = fast.ask(f"coarse_to_fine {target}")["value"]
     course = 181 * course_step
     if won["cost"] > target:
@@ -136,7 +138,6 @@ def print_race(course_step, ours):
         f"graph and Adam (181 steps), {won['seconds']:.1f} s by the {ours[-1]}, with L-BFGS from "
         f"coarse to fine ({evaluations} evaluations), 1/{course / won['seconds']:.1f}"
     )
-    adam.close()
     fast.close()
 
 
@@ -197,8 +198,8 @@ def main():
         print_start_up(ours)
         print_sizes(ours[1:])
         print_race(statistics.median(rows["course's graph"]["times"]), ours[1:])
-        if not args.peers:
-            print_painter(args.precision, args.pairs, args.sizes)
+        pairs = args.pairs or (names[:1] if args.peers else ())
+        print_painter(args.precision, pairs, args.sizes, in_other_ways=not args.peers)
 
 
 if __name__ == "__main__":

@@ -150,13 +150,14 @@ SIZES = (800, 1600)
 STRENGTHS = (0, 0.25, 0.5, 0.75, 1)  # at 400×300
 
 
-def print_painter(precision, names=(), sizes=SIZES):
+def print_painter(precision, names=(), sizes=SIZES, in_other_ways=True):
     """Print the lab's steps and `make paint` side by side, then the first pair in other ways.
 
     Arguments:
     precision -- of both, see `choose_precision`
     names -- of the gallery's pairs, all where empty
     sizes -- longest sides of larger pictures of the first pair
+    in_other_ways -- whether to paint the first pair in all strengths and sizes, too
     """
     from nst.network import choose_precision
 
@@ -171,7 +172,8 @@ def print_painter(precision, names=(), sizes=SIZES):
             cells = [f"{lab[name]:.3g} → {ours[name]:.3g}" for name in COLUMNS]
             print_row(pair.name.replace("_", " "), cells)
         print_summary(found)
-        print_other_ways(pairs[0], precision, measure, folder, sizes, found[0][0])
+        if in_other_ways:
+            print_other_ways(pairs[0], precision, measure, folder, sizes, found[0][0])
 
 
 def print_head(title, cells):
