@@ -1,9 +1,6 @@
 """How much of a picture the network may see at once, so that a painting fits into memory."""
 
-import ctypes
 import math
-import sys
-from contextlib import suppress
 
 import psutil
 
@@ -71,17 +68,6 @@ def pixels_at_once(height, width, allowed):
     if BASE + SEEN * pixels <= allowed:
         return math.inf
     return max(SMALLEST, (allowed - BASE - KEPT * pixels) / SEEN)
-
-
-def hand_back_memory():
-    """Give the system what was freed, where glibc would keep it.
-
-    What TensorFlow frees of one level lies in pieces that the larger arrays of the next cannot use:
-    60 to 90 MB at each level up to 2000×1500, within 4 GB.
-    """
-    if sys.platform == "linux":
-        with suppress(AttributeError):  # another C library
-            ctypes.CDLL(None).malloc_trim(0)
 
 
 def free_memory():

@@ -7,7 +7,7 @@ picture, layer and size.
 import numpy as np
 
 from nst.config import CONFIG
-from nst.gradients import large_constant
+from nst.gradients import large_constant, moments
 from nst.recolouring import resampling_matrix
 from nst.tf1 import import_tensorflow
 
@@ -30,9 +30,7 @@ def statistics(layer):
     standard deviations (n_C,)
     """
     A = tf.reshape(layer, [-1, layer.shape[-1]])  # (n_H*n_W, n_C)
-    positions = tf.cast(tf.shape(A)[0], tf.float32)
-    gram = tf.matmul(A, A, transpose_a=True) / positions
-    mean = tf.reduce_mean(A, axis=0)
+    gram, mean = moments(A)  # Aᵀ A and A, averaged over positions
     return gram, mean, deviations(gram, mean)
 
 
@@ -44,7 +42,7 @@ def deviations(gram, mean):
 
 def relative_distance(a, b):
     """Squared distance of two tensors of one shape, in units of the second: 0 where equal."""
-    # l2_loss is half a sum of squares, in one operation: graphs are built once per size
+    # l2_loss is half a sum of squares, in one operation
     return tf.nn.l2_loss(a - b) / tf.maximum(tf.nn.l2_loss(b), 5e-7)
 
 

@@ -1,13 +1,14 @@
-"""L-BFGS as a loop that its caller can watch and leave: SciPy's, and one for large pictures.
+"""L-BFGS as a loop that its caller can watch and leave: SciPy's, and the painter's.
 
 SciPy's computes in float64, in copies: 48 bytes a pixel for each step that it remembers, and as
-much again for what it works on. At 4000×3000 that is 4 GB. `descend_lean` is the same recursion in
-float32, and remembers two steps. Remembering as much, both reach the same costs, to three digits
-after 26 evaluations of a bent valley of 48 dimensions.
+much again for what it works on. At 4000×3000 that is 4 GB, and at 400×300, with ten steps, it takes
+31 ms beside an evaluation, on one core. `descend_lean` is the same recursion in float32: there it
+takes 7 ms. Remembering as much, both reach the same costs, to three digits after 26 evaluations of
+a bent valley of 48 dimensions, and painted pictures are as near to photograph and style.
 
-A level so large takes five evaluations. From a cost of 28.3 at 800×600 they led SciPy's to 5.57,
-the lean one to 5.52 with two steps as with all, and Adam, which keeps two images as well, to 13.4
-at the best of four rates; ten led to 3.9, 3.4, 3.5 and 9.1.
+A large level takes five evaluations, and two steps are remembered. From a cost of 28.3 at 800×600
+they led SciPy's to 5.57, the lean one to 5.52 with two steps as with all, and Adam, which keeps two
+images as well, to 13.4 at the best of four rates; ten led to 3.9, 3.4, 3.5 and 9.1.
 """
 
 import math
@@ -114,10 +115,10 @@ def _lbfgs(evaluate, start, count, report, stop):
     report(None)
 
 
-# --- for large pictures --------------------------------------------------------------------------
+# --- the painter's -------------------------------------------------------------------------------
 
 
-def descend_lean(evaluate, start, count, remembered=2):
+def descend_lean(evaluate, start, count, remembered=MEMORY):
     """Do what `descend` does in float32: 24 bytes a pixel for each step that is remembered.
 
     The step is tried whole, and where the cost has not fallen, shortened.
@@ -136,7 +137,7 @@ def descend_lean(evaluate, start, count, remembered=2):
             if slope == 0:  # there is no way down
                 return
             # to the lowest point of the parabola through the costs and the slope here
-            step *= max(0.1, slope / (2 * (slope + cost - new_cost)))
+            step *= max(0.1, slope / (2 * (slope - (new_cost - cost))))
             yield image
             continue
         image, cost = new_image, new_cost

@@ -198,6 +198,28 @@ def large_constant(array):
 # --- Gram matrices -------------------------------------------------------------------------------
 
 
+@tf.custom_gradient
+def moments(A):
+    """Average Aᵀ A and A over positions: (n_C, n_C) and (n_C,), float32.
+
+    TensorFlow's own gradient of the two makes six arrays of A's size in float32. This one, a
+    product and a sum in A's type, takes a tenth off the painter's evaluation in bfloat16.
+
+    Arguments:
+    A -- tensor (positions, n_C), float32 or bfloat16
+    """
+    positions = tf.cast(tf.shape(A)[0], tf.float32)
+    rows = tf.cast(A, tf.float32)
+    gram = tf.matmul(rows, rows, transpose_a=True) / positions
+    mean = tf.matmul(tf.ones([1, tf.shape(A)[0]]), rows)[0] / positions  # reduce_mean is slow
+
+    def gradient(of_gram, of_mean):
+        product = tf.matmul(A, tf.cast((of_gram + tf.transpose(of_gram)) / positions, A.dtype))
+        return product + tf.cast(of_mean / positions, A.dtype)
+
+    return (gram, mean), gradient
+
+
 def ease_gram_matrices(graph):
     """Give the matrix products that follow in a graph the gradient that is cheap for Gram matrices.
 

@@ -85,24 +85,21 @@ def build_vgg(weights, height, width, precision, pooling="average"):
 
     Arguments:
     weights -- as `read_vgg` returns them; taken out of the dict one by one, to be freed
-    height, width -- of the images, or None for images of every size: then `input` is a placeholder
+    height, width -- of the images
     """
+    model = {"input": _input_variable(height, width)}
+    with frozen_together():
+        for name, layer in _layers(model["input"], weights, precision, pooling):
+            model[name] = tf.cast(layer, tf.float32)
+    return model
+
+
+def _layers(layer, weights, precision, pooling="average"):
+    """Build VGG on an image; yield each layer's name and its tensor, of the precision's type."""
     compute_whole_float32(tf)
     dtype = tf.as_dtype(precision)
     pool = {"average": tf.nn.avg_pool2d, "max": tf.nn.max_pool2d}[pooling]
     way = choose_kernels(precision)
-    if height is None:
-        model = {"input": tf.placeholder(tf.float32, (1, None, None, CONFIG.COLOR_CHANNELS))}
-    else:
-        model = {"input": _input_variable(height, width)}
-    with frozen_together():
-        _add_layers(model, weights, dtype, way, pool)
-    return model
-
-
-def _add_layers(model, weights, dtype, way, pool):
-    """Add all layers to a model that has its `input`, see `build_vgg`."""
-    layer = model["input"]
     for name in layer_names(19 if "conv3_4" in weights else 16):
         if name == "conv1_1":  # bfloat16's 8 bits are too few for pixels; 3 channels cost little
             layer = tf.cast(frozen_convolution(layer, *weights.pop(name), way), dtype)
@@ -113,7 +110,7 @@ def _add_layers(model, weights, dtype, way, pool):
             )
         else:
             layer = pool(layer, ksize=2, strides=2, padding="SAME")
-        model[name] = tf.cast(layer, tf.float32)
+        yield name, layer
 
 
 def check_memory(height, width, bytes_per_pixel=BYTES_PER_PIXEL, work="training"):
@@ -191,11 +188,11 @@ def choose_precision(precision="auto"):
     return "bfloat16" if computes_bfloat16() else "float32"
 
 
-# --- networks of many sizes, one after the other --------------------------------------------------
+# --- a network for images of every size -----------------------------------------------------------
 
 
 class Weights(NamedTuple):
-    """VGG's weights, read once for the networks of all sizes."""
+    """VGG's weights, read before any work."""
 
     convolutions: dict  # from layer name to (W, b), rounded to the precision
     precision: str
@@ -212,17 +209,21 @@ def read_weights(path, precision):
 
 
 @contextmanager
-def open_network(weights, height=None, width=None):
-    """Build VGG for one size, or every one; give (session, layers); free both at the end.
+def open_network(weights):
+    """Build VGG for images of every size; give (session, layers); free both at the end.
 
     Arguments:
     weights -- Weights
-    height, width -- see `build_vgg`, which makes the layers
+
+    Returns:
+    context manager of a tf.Session and a dict of tensors: the placeholder `input`, for a normalised
+    image (1, h, w, 3), and every layer, of the precision's type
     """
     with closing(tf.Session(graph=tf.Graph())) as sess:
-        with as_defaults(sess):
-            layers = build_vgg(dict(weights.convolutions), height, width, weights.precision)
-            ease_gram_matrices(sess.graph)
+        with as_defaults(sess), frozen_together():
+            image = tf.placeholder(tf.float32, (1, None, None, CONFIG.COLOR_CHANNELS))
+            layers = _layers(image, dict(weights.convolutions), weights.precision)
+            layers = {"input": image} | dict(layers)
         yield sess, layers
 
 

@@ -26,33 +26,31 @@ painted first, enlarged, and painted on. What each choice is for, and where it c
   painted before, so it is left out, and with it a quarter of the work; at 400×300 the style's large
   shapes would fade without it. Starting from an enlargement that shrinks to the small one exactly
   (back projection) is not better.
-- L-BFGS (Gatys et al., 2016), SciPy's. Pixels beyond 0-255, which would be clipped, and a clipped
-  picture has other statistics, have a cost: SciPy's bounds are Python lists, slow and large.
-  A new level starts with an empty memory, since its costs are other functions of other pixels.
-  Levels that are larger or cut into tiles have an L-BFGS of our own, which needs little memory.
-  Tried and not better: a descent in a cosine basis that prefers smooth changes, another first step,
-  a memory of 20.
+- L-BFGS (Gatys et al., 2016); nst/descent.py says why not SciPy's. Pixels beyond 0-255, which would
+  be clipped, and a clipped picture has other statistics, have a cost in the place of bounds. A new
+  level starts with an empty memory, since its costs are other functions of other pixels. Tried and
+  not better: a descent in a cosine basis that prefers smooth changes, another first step, a memory
+  of 20.
 
 Nothing is random.
 """
 
 import math
-from contextlib import closing
 from typing import NamedTuple
 
 import numpy as np
 
-from nst.budget import bytes_to_take, hand_back_memory, pixels_at_once
+from nst.budget import bytes_to_take, pixels_at_once
 from nst.clock import Clock, total_work
 from nst.config import CONFIG, PROJECT
 from nst.costs import STYLE_LAYERS, layout_cost, range_cost
 from nst.cutting import cut, pixels_to_see
-from nst.descent import descend, descend_lean
+from nst.descent import MEMORY, descend_lean
 from nst.network import choose_precision, read_weights
 from nst.originals import read_photo, read_style
 from nst.pictures import fit_size, load_image, to_pixels
 from nst.recolouring import clip, recolour, resize
-from nst.tiles import Level, evaluation, measure_texture
+from nst.tiles import Level, open_painter
 
 FIRST_AREA = 100 * 75  # pixels of the first level; smaller ones lose the subject
 EVALUATIONS = (36, 26, 28, 10, 5)  # a level; a level costs four times the one before
@@ -165,25 +163,24 @@ def _paint(content, styles, full, strength, colours, strokes, weights, allowed, 
     photo = None
     if image is not None:
         photo = read_photo(content, *sizes[begin - 2], colours, styles, strokes)
-    for number, (height, width) in enumerate(sizes[begin - 1 :], begin - 1):
-        clock.begin(number)
-        hand_back_memory()
-        coarse, small = photo, image
-        photo = read_photo(content, height, width, colours, styles, strokes)
-        image = photo if small is None else _enlarge(small, coarse, photo)
-        limit, names = pixels_at_once(height, width, allowed), style_layers(number)
-        tiles = len(cut(height, width, limit, names[-1]))
-        place = full, number + 1, len(sizes)
-        if tiles > 1:
-            yield Progress(image, *place, *clock.now(), tiles, small)
-        targets = style_statistics(styles, photo, colours, strokes, weights, names, allowed)
-        pixel_cost = _pixel_cost(number, photo, small)
-        level = Level(photo, targets, style_weight(strength, number), pixel_cost)
-        with evaluation(level, weights, limit) as evaluate:
-            way = descend if tiles == 1 and number <= FREE else descend_lean
-            descent = way(evaluate, image, evaluations(number))
-            with closing(descent):  # its thread ends before the session does
-                for image in descent:
+    with open_painter(weights) as network:
+        for number, (height, width) in enumerate(sizes[begin - 1 :], begin - 1):
+            clock.begin(number)
+            coarse, small = photo, image
+            photo = read_photo(content, height, width, colours, styles, strokes)
+            image = photo if small is None else _enlarge(small, coarse, photo)
+            limit, names = pixels_at_once(height, width, allowed), style_layers(number)
+            tiles = len(cut(height, width, limit, names[-1]))
+            place = full, number + 1, len(sizes)
+            if tiles > 1:
+                yield Progress(image, *place, *clock.now(), tiles, small)
+            targets = style_statistics(styles, photo, colours, strokes, network, names, allowed)
+            pixel_cost = _pixel_cost(number, photo, small)
+            level = Level(photo, targets, style_weight(strength, number), pixel_cost)
+            with network.evaluation(level, limit) as evaluate:
+                remembered = MEMORY if number <= FREE else 2
+                images = descend_lean(evaluate, image, evaluations(number), remembered)
+                for image in images:
                     yield Progress(image, *place, *clock.tick(), tiles, small)
 
 
@@ -281,7 +278,7 @@ def style_weight(strength, number):
 
 
 def style_statistics(
-    styles, photo, colours, strokes, weights, names=STYLE_LAYERS, allowed=math.inf
+    styles, photo, colours, strokes, network, names=STYLE_LAYERS, allowed=math.inf
 ):
     """Measure the style pictures at the scale of one level, and mix them by their weights.
 
@@ -289,6 +286,7 @@ def style_statistics(
     weighted mean, so several styles cost no more than one.
 
     Arguments:
+    network -- nst.tiles.Network
     names -- of the layers to measure
     allowed -- bytes of memory, see `nst.budget`
 
@@ -302,7 +300,7 @@ def style_statistics(
         if colours == "content":
             picture = clip(recolour(picture, photo))
         limit = pixels_at_once(*picture.shape[1:3], allowed)
-        texture = measure_texture(picture, weights, limit, names)
+        texture = network.measure(picture, limit, names)
         mixed = [
             [old + weight / total * new for old, new in zip(*pair, strict=True)]
             for pair in zip(mixed, texture, strict=True)

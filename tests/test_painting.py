@@ -16,7 +16,7 @@ from nst.config import CONFIG, PROJECT
 from nst.descent import MEMORY, descend, descend_lean
 from nst.network import as_defaults, open_network, read_weights, tf
 from nst.painting import level_sizes, paint
-from nst.tiles import Level, evaluation
+from nst.tiles import Level, Network, open_painter
 from tests.benchmark import painter
 
 REAL_WEIGHTS = PROJECT / CONFIG.VGG_MODEL
@@ -39,6 +39,12 @@ def painted(tmp_path):
     waves = np.sin((x + y) / 3) + np.sin((x - 2 * y) / 7)
     colours = np.array([(30, 60, 160), (240, 200, 60), (250, 250, 240)])
     return save(tmp_path / "painting.png", colours[np.digitize(waves, (-0.3, 0.8))])
+
+
+@pytest.fixture
+def network(fake_weights):
+    with open_painter(read_weights(fake_weights, "float32")) as opened:
+        yield opened
 
 
 def save(path, pixels):
@@ -163,15 +169,14 @@ def test_only_pixels_out_of_range_have_a_range_cost():
         assert evaluate(cost) == pytest.approx((400 + 100) / 6 / costs.BEYOND**2, rel=1e-3)
 
 
-def test_gradient_is_that_of_finite_differences(photo, painted, fake_weights):
-    weights = read_weights(fake_weights, "float32")
+def test_gradient_is_that_of_finite_differences(photo, painted, network):
     small, image = originals.read(photo, 12, 16), originals.read(photo, 24, 32)
-    targets = painting.style_statistics({painted: 1}, image, "style", 1.0, weights)
+    targets = network.measure(originals.read_style(painted, 24 * 32, 1.0))
 
     def pixel_cost(tensor):
         return 2 * costs.layout_cost(tensor, small) + costs.range_cost(tensor)
 
-    with evaluation(Level(image, targets, 3.0, pixel_cost), weights) as evaluate_at:
+    with network.evaluation(Level(image, targets, 3.0, pixel_cost)) as evaluate_at:
         rng = np.random.default_rng(0)
         start = image + rng.normal(0, 10, image.shape).astype(np.float32)
         _, gradient = evaluate_at(start)
@@ -275,10 +280,13 @@ def test_odd_sizes_are_painted(tmp_path, painted, fake_weights, monkeypatch, hei
     assert last.seconds_left == pytest.approx(0)
 
 
-@pytest.mark.parametrize("beside", [1000, 5000, 12000])
+@pytest.mark.parametrize(("pixel", "beside"), [(1.2, 0.028), (4.5, 0.027), (10, 0.04), (0.1, 0.02)])
 @pytest.mark.parametrize("size", [(75, 100), (300, 400), (600, 800), (1200, 1600)])
-def test_the_time_left_is_known_within_a_quarter(monkeypatch, beside, size):
-    """On a machine of 1 µs a pixel and `beside` µs more; the second level shows what these are."""
+def test_the_time_left_is_known_within_a_quarter(monkeypatch, pixel, beside, size):
+    """On machines of some µs a pixel and seconds beside it; a GPU's is known from the second level.
+
+    The first two were measured: bfloat16 with AMX, float32 with AVX-512.
+    """
     now = 0.0
     monkeypatch.setattr(clock, "time", SimpleNamespace(perf_counter=lambda: now))
     sizes = level_sizes(*size)
@@ -288,14 +296,15 @@ def test_the_time_left_is_known_within_a_quarter(monkeypatch, beside, size):
     for number, (height, width) in enumerate(sizes):
         watch.begin(number)
         deepest = 1 if number < 3 else 0.75  # of the work, without conv5_1
-        evaluation = 1e-6 * (height * width * deepest + beside)
-        now += 0.5 + 2 * evaluation / 3  # the graphs; style and content forward, a third each
+        evaluation = 1e-6 * pixel * height * width * deepest + beside
+        now += 0.1 + 2 * evaluation / 3  # style and content forward, a third each
+        now += number == 0  # the graph
         for i in range(painting.evaluations(number)):
             now += evaluation * rng.uniform(0.95, 1.05) * (2 if i % 10 == 5 else 1)  # some are slow
             ends.append(now)
             told.append(watch.tick()[1])
-            known = (number, i) > (1, 0) or len(sizes) == 1 or beside == 5000
-            slack.append(0.25 if known else 0.7)
+            known = (number, i) > (1, 0) or len(sizes) == 1 or pixel > 1
+            slack.append(0.25 if known else 3)
     assert told[0] is None
     for end, left, part in zip(ends[1:], told[1:], slack[1:], strict=True):
         assert left == pytest.approx(now - end, rel=part, abs=3 * evaluation)
@@ -332,13 +341,12 @@ def test_painting_is_repeatable_and_changes_the_picture(
     assert np.abs(one - original).mean() > 5
 
 
-def test_several_styles_mix_by_their_weights(photo, painted, tmp_path, fake_weights):
+def test_several_styles_mix_by_their_weights(photo, painted, tmp_path, network):
     red = save(tmp_path / "red.png", np.full((90, 120, 3), (200, 30, 20)))
-    weights = read_weights(fake_weights, "float32")
     image = originals.read(photo, 30, 40)
 
     def measure(styles):
-        return painting.style_statistics(styles, image, "style", 1.0, weights)
+        return painting.style_statistics(styles, image, "style", 1.0, network)
 
     one, other, mixed = measure({red: 1}), measure({painted: 5}), measure({red: 1, painted: 3})
     for a, b, c in zip(one, other, mixed, strict=True):
@@ -352,10 +360,10 @@ def distances(progress, photo, style, model):
     Arguments:
     model -- weight file of the network that measures
     """
-    weights = read_weights(model, "float32")
     image = originals.read_photo(photo, *progress.size, "style", {style: 1}, 1.0)
-    targets = painting.style_statistics({style: 1}, image, "style", 1.0, weights)
-    with open_network(weights) as (sess, layers), as_defaults(sess):
+    with open_network(read_weights(model, "float32")) as (sess, layers), as_defaults(sess):
+        network = Network(sess, layers)
+        targets = painting.style_statistics({style: 1}, image, "style", 1.0, network)
         a_G = layers[costs.CONTENT_LAYER]
         a_C = sess.run(a_G, {layers["input"]: image})
         target = targets[costs.STYLE_LAYERS.index(costs.CONTENT_LAYER)]
