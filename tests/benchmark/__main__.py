@@ -1,8 +1,8 @@
 """Measure the lab against the course's graph and, on request, against PyTorch.
 
     python -m tests.benchmark           the course's graph, ours in float32 and bfloat16
-    python -m tests.benchmark --peers   PyTorch as well, in a virtual environment of its own, and
-        of the painter the first pair alone: it all ends within 15 minutes
+    python -m tests.benchmark --peers   PyTorch as well, in a virtual environment of its own; then
+        no L-BFGS on the course's costs, and the painter on one pair: it ends within 15 minutes
     python -m tests.benchmark --painter make paint beside the lab's 200 steps, and nothing else;
         --pairs pyramid_impressionist   of these pairs
         --sizes 800                     and of these larger sizes
@@ -114,31 +114,36 @@ def print_sizes(variants):
         print(f"| {width}×{height} | " + " | ".join(cells) + " |")
 
 
-def print_race(course_step, ours):
-    """Time to the cost that Adam has at iteration 180, by Adam and by the last of `ours`."""
-    workers = [Worker(name) for name in ours]
-    for _ in range(99):
-        for worker in workers:
+def print_rounding():
+    """How far Adam gets in bfloat16, against float32."""
+    costs = []
+    for name in OURS[1], OURS[3]:
+        worker = Worker(name)
+        for _ in range(99):
             worker.ask("step")
-    if len(ours) > 1:
-        exact, other = (worker.ask("costs")["value"][0] for worker in workers)
-        print(f"\nCost after 100 steps, bfloat16 against float32: {other / exact - 1:+.3%}")
-        workers.pop(0).close()
-    (fast,) = workers
-    for _ in range(81):
-        fast.ask("step")
-    target = fast.ask("costs")["value"][0]
-    won = fast.ask(f"coarse_to_fine {target}")["value"]
+        costs.append(worker.ask("costs")["value"][0])
+        worker.close()
+    exact, other = costs
+    print(f"\nCost after 100 steps, bfloat16 against float32: {other / exact - 1:+.3%}")
+
+
+def print_race(course_step, variant):
+    """Time to the cost that Adam has at iteration 180."""
+    worker = Worker(variant)
+    for _ in range(180):
+        worker.ask("step")
+    target = worker.ask("costs")["value"][0]
+    won = worker.ask(f"coarse_to_fine {target}")["value"]
     course = 181 * course_step
     if won["cost"] > target:
         sys.exit(f"L-BFGS ended at a cost of {won['cost']:.4g}, above {target:.4g}: no race")
     evaluations = " + ".join(map(str, won["evaluations"]))
     print(
         f"\nTo the total cost of iteration 180, {target:.4g}: {course:.0f} s with the course's "
-        f"graph and Adam (181 steps), {won['seconds']:.1f} s by the {ours[-1]}, with L-BFGS from "
+        f"graph and Adam (181 steps), {won['seconds']:.1f} s by the {variant}, with L-BFGS from "
         f"coarse to fine ({evaluations} evaluations), 1/{course / won['seconds']:.1f}"
     )
-    fast.close()
+    worker.close()
 
 
 def gpu():
@@ -197,7 +202,10 @@ def main():
         ours = [name for name in OURS[:4] if name in variants and "TF32" not in name]
         print_start_up(ours)
         print_sizes(ours[1:])
-        print_race(statistics.median(rows["course's graph"]["times"]), ours[1:])
+        if "lab, bfloat16" in ours:
+            print_rounding()
+        if not args.peers:
+            print_race(statistics.median(rows["course's graph"]["times"]), ours[-1])
         pairs = args.pairs or (names[:1] if args.peers else ())
         print_painter(args.precision, pairs, args.sizes, in_other_ways=not args.peers)
 
