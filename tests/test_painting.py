@@ -188,6 +188,13 @@ def test_gradient_is_that_of_finite_differences(photo, painted, network):
             assert (up - down) / 0.1 == pytest.approx(expected, rel=0.03)
 
 
+def test_enlarging_leaves_little_of_the_grid():
+    noise = np.random.default_rng(0).normal(0, 40, (1, 60, 80, 3)).astype(np.float32)
+    slopes = np.abs(np.diff(recolouring.resize(noise, 120, 160), axis=2)).mean(axis=(0, 1, 3))
+    within, between = slopes[10:-9:2].mean(), slopes[11:-9:2].mean()  # the old pixels
+    assert within > 0.6 * between  # bicubic: 0.47
+
+
 @pytest.mark.parametrize("way", [descend, descend_lean])
 def test_descent_finds_the_least_value(way):
     goal = np.linspace(-20, 20, 12).reshape(1, 2, 2, 3).astype(np.float32)
