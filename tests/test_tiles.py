@@ -298,6 +298,14 @@ def test_a_level_in_tiles_tells_of_itself_as_it_begins(states):
     assert states[-1].done == 1
 
 
+def test_each_level_takes_what_it_may(pictures, settings, monkeypatch):
+    """Of 800×600 pixels 100,000 fit at once, beside what the picture takes; 400×300 fit whole."""
+    monkeypatch.setattr(painting, "EVALUATIONS", (1, 1, 1, 1))
+    memory = (budget.BASE + budget.KEPT * 800 * 600 + budget.SEEN * 100_000) / 1e9
+    told = list(painting.paint(*pictures, **settings | {"size": 800, "memory": memory}))
+    assert {s.level: s.tiles == 1 for s in told} == {1: True, 2: True, 3: True, 4: False}
+
+
 def test_a_painting_goes_on_with_the_level_that_it_was_left_in(
     states, pictures, settings, few_evaluations
 ):
