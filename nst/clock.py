@@ -56,7 +56,7 @@ class Clock:
     def _fit(self):
         """Return the seconds of an evaluation for each pixel, and beside them, by the last levels.
 
-        What goes beside differs from one processor to another; one level alone does not show it.
+        One level alone does not show what goes beside; it is taken for BESIDE then.
         """
         *before, number = self._seconds
         seconds, pixels = self._seconds[number], self._pixels[number]
