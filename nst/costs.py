@@ -5,6 +5,7 @@ picture, layer and size.
 """
 
 import numpy as np
+import scipy.fft
 
 from nst.config import CONFIG
 from nst.gradients import large_constant, moments
@@ -13,6 +14,9 @@ from nst.tf1 import import_tensorflow
 
 tf = import_tensorflow()
 
+BANDS = 8  # of frequencies in each direction, up to half a wave a pixel
+# brightness, blue and red as seen beside it (JPEG's YCbCr), of RGB
+OPPONENT = np.float32([(0.299, 0.587, 0.114), (-0.169, -0.331, 0.5), (0.5, -0.419, -0.081)])
 BEYOND = 30  # grey levels, root mean square, that a picture may go beyond 0-255 at a cost of 1
 CONTENT_LAYER = "conv4_2"
 # Gatys et al.'s five, and conv4_2, where the content cost alone would keep the photograph's texture
@@ -98,6 +102,65 @@ def content_unit(square, mean, target):
     gram_S, mean_S, _ = target
     unit = square + np.mean(np.diag(gram_S)) - 2 * np.mean(mean * mean_S)
     return max(float(unit), 1e-6)
+
+
+def spectrum(image):
+    """Measure how much detail an image has, by its frequency across and down.
+
+    Arguments:
+    image -- tensor (1, h, w, 3)
+
+    Returns:
+    tensor (3, BANDS, BANDS): mean squares of the cosine transform, grey levels², of the colours in
+    OPPONENT and of frequencies down and across
+    """
+    colours = tf.tensordot(OPPONENT, image[0], [[1], [2]])  # (3, h, w)
+    return _down_and_across(_bands, _down_and_across(_cosines, colours) ** 2)
+
+
+def _down_and_across(matrix, planes):
+    """Multiply the columns, and the rows, of planes (3, h, w) by a matrix for their length."""
+    down, across = (large_constant(matrix(side)) for side in planes.shape.as_list()[1:])
+    return tf.matmul(tf.matmul(down, planes), across, transpose_b=True)
+
+
+def _cosines(side):
+    """Write the cosine transform of a row of pixels as an orthonormal matrix (side, side)."""
+    return scipy.fft.dct(np.eye(side, dtype=np.float32), axis=0, norm="ortho")
+
+
+def _bands(side):
+    """Write the means over bands of frequencies as a matrix (BANDS, side)."""
+    band = np.arange(side) * BANDS // side
+    members = np.float32(band == np.arange(BANDS)[:, None])
+    return members / members.sum(axis=1, keepdims=True)
+
+
+def measure_spectrum(picture):
+    """Evaluate `spectrum` for an array (1, h, w, 3)."""
+    with tf.Graph().as_default(), tf.Session() as sess:
+        image = tf.placeholder(tf.float32, picture.shape)
+        return sess.run(spectrum(image), {image: picture})
+
+
+def spectrum_cost(image, target):
+    """Mean squared logarithm of an image's detail, as an amplitude, over the style's.
+
+    What VGG sees hardly depends on the finest detail, so its gradients leave a weave of fine lines,
+    across and down, where a style has strokes in all directions; Gram matrices do not notice.
+    After Liu, Gousseau and Xia, 2016, who hold a texture to the spectrum of its model. The coarsest
+    band is left to the network.
+
+    Arguments:
+    image -- tensor (1, h, w, 3)
+    target -- array, the style's `spectrum`
+
+    Returns:
+    scalar tensor: 0 for the style picture
+    """
+    # a grey level² more is invisible, and a flat style has none
+    ratios = tf.math.log((spectrum(image) + 1) / (large_constant(target) + 1)) / 2
+    return tf.reduce_mean(tf.reshape(ratios, [3, -1])[:, 1:] ** 2)
 
 
 def layout_cost(image, small):

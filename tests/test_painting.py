@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import scipy.fft
 from PIL import Image
 
 from nst import clock, costs, originals, painting, recolouring
@@ -162,6 +163,58 @@ def test_after_the_free_level_the_deepest_layer_has_no_cost():
         assert evaluate(costs.style_cost(tensors, targets[: len(of_levels[2])])) > 0.1
 
 
+def test_spectrum_is_scipy_s_cosine_transform_in_bands(photo):
+    image = originals.read(photo, 45, 60)
+    red, green, blue = np.moveaxis(image[0].astype(np.float64), 2, 0)
+    brightness = 0.299 * red + 0.587 * green + 0.114 * blue
+    colours = brightness, 0.564 * (blue - brightness), 0.713 * (red - brightness)
+    squares = scipy.fft.dctn(colours, axes=(1, 2), norm="ortho") ** 2
+    rows, columns = (np.arange(side) * costs.BANDS // side for side in (45, 60))
+    found = costs.measure_spectrum(image)
+    for colour, down, across in np.ndindex(found.shape):
+        expected = squares[colour][rows == down][:, columns == across].mean()
+        np.testing.assert_allclose(found[colour, down, across], expected, rtol=0.02, atol=0.01)
+
+
+def test_detail_of_twice_the_style_s_costs_the_square_of_log_2():
+    rng = np.random.default_rng(0)
+    style, other = rng.normal(0, 80, (2, 1, 64, 96, 3)).astype(np.float32)
+    wave = 500 * np.cos(np.pi * (np.arange(96) + 0.5) / 96).astype(np.float32)[:, None]
+    target = costs.measure_spectrum(style)
+    with tf.Graph().as_default():
+        same, brighter, double, unlike = (
+            evaluate(costs.spectrum_cost(tf.constant(image), target))
+            for image in (style, style + wave + 20, 2 * style, other)
+        )
+    assert same < 1e-9
+    assert brighter < 1e-6  # half a wave across the picture is the network's
+    assert double == pytest.approx(math.log(2) ** 2, rel=0.01)
+    assert unlike < 0.02  # of the same grain: a band has 96 waves, 0.01 is to be expected
+
+
+def test_flat_pictures_have_a_spectrum_cost():
+    flat = np.full((1, 16, 20, 3), 50, np.float32)
+    with tf.Graph().as_default():
+        image = tf.constant(flat)
+        cost = costs.spectrum_cost(image, costs.measure_spectrum(flat))
+        assert evaluate(cost) == pytest.approx(0, abs=1e-6)
+        assert np.all(np.isfinite(evaluate(tf.gradients(cost, image)[0])))
+
+
+def test_a_painting_has_the_detail_of_its_style(
+    photo, painted, fake_weights, few_evaluations, monkeypatch
+):
+    def differs():
+        progress = finish(photo, painted, size=100, precision="float32", model=fake_weights)
+        style = costs.measure_spectrum(originals.read_style(painted, 7500, 1.0))
+        with tf.Graph().as_default():
+            return evaluate(costs.spectrum_cost(tf.constant(progress.image), style))
+
+    held = differs()
+    monkeypatch.setattr(painting, "SPECTRUM", 0)
+    assert held < 0.8 * differs()
+
+
 def test_only_pixels_out_of_range_have_a_range_cost():
     picture = np.array([[[(0, 255, 7), (0, 275, -10)]]], np.float32)
     with tf.Graph().as_default():
@@ -171,10 +224,12 @@ def test_only_pixels_out_of_range_have_a_range_cost():
 
 def test_gradient_is_that_of_finite_differences(photo, painted, network):
     small, image = originals.read(photo, 12, 16), originals.read(photo, 24, 32)
-    targets = network.measure(originals.read_style(painted, 24 * 32, 1.0))
+    style = originals.read_style(painted, 24 * 32, 1.0)
+    targets, waves = network.measure(style), costs.measure_spectrum(style)
 
     def pixel_cost(tensor):
-        return 2 * costs.layout_cost(tensor, small) + costs.range_cost(tensor)
+        beside = costs.range_cost(tensor) + costs.spectrum_cost(tensor, waves)
+        return 2 * costs.layout_cost(tensor, small) + beside
 
     with network.evaluation(Level(image, targets, 3.0, pixel_cost)) as evaluate_at:
         rng = np.random.default_rng(0)
@@ -353,7 +408,8 @@ def test_several_styles_mix_by_their_weights(photo, painted, tmp_path, network):
     image = originals.read(photo, 30, 40)
 
     def measure(styles):
-        return painting.style_statistics(styles, image, "style", 1.0, network)
+        given = styles, image, "style", 1.0
+        return [*painting.style_statistics(*given, network), [painting.style_spectrum(*given)]]
 
     one, other, mixed = measure({red: 1}), measure({painted: 5}), measure({red: 1, painted: 3})
     for a, b, c in zip(one, other, mixed, strict=True):
