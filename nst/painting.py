@@ -61,7 +61,7 @@ from nst.recolouring import clip, recolour, resize
 from nst.tiles import Level, open_painter
 
 FIRST_AREA = 100 * 75  # pixels of the first level; smaller ones lose the subject
-EVALUATIONS = (36, 26, 28, 10, 5)  # a level; a level costs four times the one before
+EVALUATIONS = (34, 25, 27, 10, 5)  # a level; a level costs four times the one before
 LAYOUT = (0.3, 0.6, 1)  # a level's share of the style's weight, the last for all that follow
 FREE = 2  # the number, from 0, of the level that is held to nothing
 TONE = 0.7  # weight of the layout cost at the first level, to the photograph; then half as much
