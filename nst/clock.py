@@ -4,9 +4,9 @@ import time
 
 import numpy as np
 
-PASSES = 0.7  # of the style and of the content through a network, in evaluations
+PASSES = 1.3  # of the style and of the content through a network, and what is built, in evaluations
 OVERHEAD = 5000  # pixels: what an evaluation takes beside its own, as a share of the work
-BESIDE = 0.028  # seconds: the same on processors of 2023, before two levels have shown it
+BESIDE = 0.033  # seconds: the same on processors of 2023, before two levels have shown it
 
 
 def total_work(pixels, counts):

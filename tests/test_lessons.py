@@ -12,7 +12,7 @@ import tensorflow.compat.v1 as tf
 import nst_utils
 from conftest import ROOT
 from fake_vgg import write_fake_vgg
-from nst import painting, runner
+from nst import costs, painting, runner
 from nst.config import LAB
 
 pytestmark = pytest.mark.numbers
@@ -552,8 +552,9 @@ def test_speckle_is_the_mean_absolute_laplacian_of_the_colours(coarse):
     np.testing.assert_allclose(found, np.mean(np.abs(laplacians)))
 
 
-def test_a_level_is_painted_with_the_weight_of_its_number(coarse):
-    x_S = np.float32([[[[3.0, -1.0, 2.0], [100.0, 5.0, -8.0]]]])  # (1, 1, 2, 3)
+def test_a_level_is_painted_with_the_weight_of_its_number(coarse, monkeypatch):
+    monkeypatch.setattr(painting, "SPECTRUM", 0)  # what is left has its least value at a mean
+    x_S = np.float32(np.tile([[3.0, -1.0, 2.0], [100.0, 5.0, -8.0]], (1, 16, 8, 1)))
     with tf.Graph().as_default(), tf.Session() as sess:
         x = tf.placeholder(tf.float32, x_S.shape)
         level = SimpleNamespace(
@@ -561,12 +562,13 @@ def test_a_level_is_painted_with_the_weight_of_its_number(coarse):
             model={"input": x},
             J_content=tf.reduce_sum((x - 80) ** 2),
             J_style=tf.reduce_sum((x - x_S - 20) ** 2),
+            spectrum=costs.measure_spectrum(x_S),
         )
         coarse.levels = [level] * 3
         start = np.full(x_S.shape, 50, np.float32)
         for number, weight in enumerate(painting.style_weight(0.5, n) for n in range(3)):
             least = (80 + weight * (x_S + 20)) / (1 + weight)  # where the slope is 0, within 0-255
-            level.subject = np.repeat(least.mean(axis=2, keepdims=True), 2, axis=2)  # from afar
+            level.subject = np.repeat(least.mean(axis=2, keepdims=True), 16, axis=2)  # from afar
             image, history = coarse.paint_level(number, start, 30)
             first, last = (
                 np.sum((p - 80) ** 2) + weight * np.sum((p - x_S - 20) ** 2) for p in (start, least)
