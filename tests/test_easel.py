@@ -61,7 +61,7 @@ def test_a_picture_is_painted_at_the_size_that_is_asked_for(command, pictures, t
     assert Image.open(made).size == (120, 90)
     lines = printed.splitlines()
     assert lines[0] == "photo.png in the manner of painting.jpg, 120×90 pixels"
-    assert lines[1] == "  level 1 of 2, 100×75 pixels    18% done"
+    assert lines[1] == "  level 1 of 2, 100×75 pixels    21% done"
     assert lines[-1].startswith("Finished in 0 min ")
     assert lines[-1].endswith(os.path.relpath(made))
     assert list(made.parent.iterdir()) == [made]
