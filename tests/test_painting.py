@@ -192,7 +192,7 @@ def test_detail_of_twice_the_style_s_costs_the_square_of_log_2():
     assert unlike < 0.02  # of the same grain: a band has 96 waves, 0.01 is to be expected
 
 
-def test_flat_pictures_have_a_spectrum_cost():
+def test_a_flat_style_has_a_spectrum_cost_with_a_slope():
     flat = np.full((1, 16, 20, 3), 50, np.float32)
     with tf.Graph().as_default():
         image = tf.constant(flat)
