@@ -11,6 +11,7 @@ and to name its types. All of it lasts until the kernel is restarted.
 
 import argparse
 import builtins
+import gc
 import importlib.util
 import os
 import sys
@@ -35,7 +36,7 @@ def import_tensorflow():
     """
     prefer_onednn()
     share_gpu()
-    with _silent_stderr(), _without_keras():
+    with _silent_stderr(), _without_keras(), _without_collections():
         import tensorflow.compat.v1 as tf
     return tf
 
@@ -62,6 +63,23 @@ def _without_keras():
         yield
     finally:
         del sys.modules["keras"]
+
+
+@contextmanager
+def _without_collections():
+    """Spare Python's garbage collector TensorFlow's 400,000 objects, which are no garbage.
+
+    To search them takes a sixth of the import, and 0.3 s at the end of the program.
+    """
+    if "tensorflow" in sys.modules or not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def load_ipython_extension(ipython):

@@ -357,3 +357,16 @@ def test_imresize_takes_height_and_width_percent_or_factor(size):
 def test_a_batch_is_no_picture():
     with pytest.raises(ValueError, match=r"array has \(1, 300, 400, 3\).*image\[0\]"):
         tf1.imsave("never.png", np.zeros((1, 300, 400, 3)))
+
+
+@pytest.mark.parametrize("collects", [True, False])
+def test_tensorflow_is_spared_the_garbage_collector(collects):
+    facts = python(f"""
+import gc, json
+from nst.tf1 import import_tensorflow
+
+gc.enable() if {collects} else gc.disable()
+import_tensorflow()
+print(json.dumps([gc.isenabled(), gc.get_freeze_count() > 100_000]))
+""")
+    assert facts == [collects, collects]
