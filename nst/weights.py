@@ -177,7 +177,7 @@ def _read_convolutions(path):
             f"{os.path.getsize(path):,} bytes)"
         ) from None
     depth = 19 if "conv3_4" in weights else 16
-    n_in = 3
+    convolutions, n_in = {}, 3
     for name in convolution_names(depth):
         W, b = weights.get(name) or (np.empty(0), np.empty(0))
         if not W.size or W.shape != (3, 3, n_in, b.size):
@@ -185,8 +185,10 @@ def _read_convolutions(path):
                 f"holds another network: its {name} has a kernel of shape {W.shape}, "
                 f"VGG-{depth} needs (3, 3, {n_in}, n_out)"
             )
+        # MATLAB's first axis is the fastest: once in NumPy's order, all that follows is quicker
+        convolutions[name] = np.ascontiguousarray(W), b
         n_in = b.size
-    return depth, {name: weights[name] for name in convolution_names(depth)}
+    return depth, convolutions
 
 
 def _kernel_and_bias(layer):
