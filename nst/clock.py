@@ -4,9 +4,11 @@ import time
 
 import numpy as np
 
-PASSES = 1.3  # of the style and of the content through a network, and what is built, in evaluations
+PASSES = 1.2  # of the style and of the content through a network, in evaluations
+BEGIN = 0.35  # seconds: what else a level begins with, pictures and graphs
 OVERHEAD = 5000  # pixels: what an evaluation takes beside its own, as a share of the work
 BESIDE = 0.033  # seconds: the same on processors of 2023, before two levels have shown it
+SURE = 3  # evaluations, from the second on, after which the first estimate is made
 
 
 def total_work(pixels, counts):
@@ -46,12 +48,13 @@ class Clock:
             left[number] = self._counts[number] - len(self._ticks) + 1
         work_left = left @ np.add(self._pixels, OVERHEAD)
         done = 1 - float(work_left) / total_work(self._pixels, self._counts)
-        if len(taken):
+        if len(taken) >= (1 if self._seconds else SURE):
             self._seconds[number] = float(np.median(taken))  # some are slow
         if not self._seconds:
             return done, None
         pixel, beside = self._fit()
-        return done, float(left @ np.add(np.multiply(self._pixels, pixel), beside))
+        later = len(self._pixels) - number - 1
+        return done, float(left @ np.add(np.multiply(self._pixels, pixel), beside)) + later * BEGIN
 
     def _fit(self):
         """Return the seconds of an evaluation for each pixel, and beside them, by the last levels.
@@ -60,7 +63,7 @@ class Clock:
         """
         *before, number = self._seconds
         seconds, pixels = self._seconds[number], self._pixels[number]
-        pixel = (seconds - min(BESIDE, 0.8 * seconds)) / pixels
+        pixel = (seconds - min(BESIDE, 0.75 * seconds)) / pixels
         if before:
             slope = (seconds - self._seconds[before[-1]]) / (pixels - self._pixels[before[-1]])
             pixel = min(max(slope, 0.1 * seconds / pixels), seconds / pixels)
