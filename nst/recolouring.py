@@ -51,6 +51,22 @@ def resize(image, height, width):
     return np.stack([np.asarray(plane) for plane in planes], axis=-1)[None]
 
 
+def detail(image, scale):
+    """Return what an image (1, h, w, 3) has beyond what it would keep if shrunk by `scale`."""
+    height, width = image.shape[1:3]
+    small = resize(image, *(max(1, round(scale * side)) for side in (height, width)))
+    return image - resize(small, height, width)
+
+
+def cover(image, height, width):
+    """Cut an image (1, h, w, 3) to another size; where it is too small, repeat it in mirrors."""
+    rows, columns = (
+        np.pad(np.arange(has), (0, max(0, wanted - has)), "symmetric")[:wanted]
+        for has, wanted in zip(image.shape[1:3], (height, width), strict=True)
+    )
+    return image[:, rows][:, :, columns]
+
+
 def resampling_matrix(before, after):
     """Write the resampling of a row of pixels by Lanczos' filter as a matrix (after, before)."""
     each = Image.fromarray(np.eye(before, dtype=np.float32))  # what becomes of each pixel

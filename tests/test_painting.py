@@ -357,19 +357,57 @@ def test_the_time_left_is_known_within_a_quarter(monkeypatch, pixel, beside, siz
     ends, told, slack = [], [], []
     for number, (height, width) in enumerate(sizes):
         watch.begin(number)
-        deepest = 1 if number < 3 else 0.75  # of the work, without conv5_1
+        deepest = 1 if number < 3 else 0.9 if pixel < 2 else 0.8  # of the work, without conv5_1
         evaluation = 1e-6 * pixel * height * width * deepest + beside
-        now += 0.1 + 2 * evaluation / 3  # style and content forward, a third each
-        now += number == 0  # the graph
+        now += 0.17 + 1.2 * evaluation  # style and content forward, a session, pictures
+        now += {0: 1, 3: 0.35}.get(number, 0)  # graphs
         for i in range(painting.evaluations(number)):
             now += evaluation * rng.uniform(0.95, 1.05) * (2 if i % 10 == 5 else 1)  # some are slow
             ends.append(now)
             told.append(watch.tick()[1])
             known = (number, i) > (1, 0) or len(sizes) == 1 or pixel > 1
             slack.append(0.25 if known else 3)
-    assert told[0] is None
-    for end, left, part in zip(ends[1:], told[1:], slack[1:], strict=True):
+    assert told[:3] == [None] * 3
+    for end, left, part in zip(ends[3:], told[3:], slack[3:], strict=True):
         assert left == pytest.approx(now - end, rel=part, abs=3 * evaluation)
+
+
+# --- the start of a level ------------------------------------------------------------------------
+
+
+def test_detail_is_what_a_smaller_picture_cannot_hold():
+    checks = np.indices((40, 60)).sum(axis=0) % 2 * 2.0 - 1  # a pixel each
+    slope = np.linspace(-50, 50, 60)
+    image = np.float32(np.stack([checks, checks + slope, slope + 0 * checks], axis=-1)[None])
+    found = recolouring.detail(image, 0.5)[0, 8:-8, 8:-8]  # less the border, where a slope ends
+    inside = checks[8:-8, 8:-8]
+    expected = np.stack([inside, inside, 0 * inside], axis=-1)
+    np.testing.assert_allclose(found, expected, atol=0.1)
+
+
+def test_cover_cuts_what_is_too_large_and_mirrors_what_is_too_small():
+    image = np.float32([[1, 2, 3], [4, 5, 6]])[None, ..., None]
+    assert recolouring.cover(image, 1, 2)[0, ..., 0].tolist() == [[1, 2]]
+    assert recolouring.cover(image, 5, 4)[0, ..., 0].tolist() == [
+        [1, 2, 3, 3],
+        [4, 5, 6, 6],
+        [4, 5, 6, 6],
+        [1, 2, 3, 3],
+        [1, 2, 3, 3],
+    ]
+
+
+def test_a_level_begins_with_shares_of_what_the_one_before_could_not_hold(monkeypatch):
+    monkeypatch.setattr(painting, "DETAIL", 0.5)
+    checks = np.indices((40, 60)).sum(axis=0) % 2 * 2.0 - 1
+    small, photo = np.zeros((1, 20, 30, 3), np.float32), np.zeros((1, 40, 60, 3), np.float32)
+    photo[0, ..., 0] = 4 * checks  # red
+    style = np.zeros_like(photo)
+    style[0, ..., 2] = 6 * checks[:, ::-1]  # blue, of which a third is brightness
+    found = painting.enlarge(small, photo, [(0.75, style), (0.25, 0 * style)])
+    relief = 0.5 * 0.75 * 2 * checks[:, ::-1]
+    expected = np.stack([2 * checks + relief, relief, relief], axis=-1)
+    np.testing.assert_allclose(found[0, 8:-8, 8:-8], expected[8:-8, 8:-8], atol=0.05)
 
 
 # --- options -------------------------------------------------------------------------------------
@@ -385,8 +423,8 @@ def test_progress_names_level_and_share_and_time(photo, painted, fake_weights, f
     assert [s.level for s in states] == [1] * 12 + [2] * 8 + [3] * 6
     assert {s.levels for s in states} == {3}
     assert np.all(np.diff([s.done for s in states]) > 0)
-    assert states[0].seconds_left is None
-    assert all(s.seconds_left >= 0 for s in states[1:])
+    assert [s.seconds_left for s in states[:3]] == [None] * 3
+    assert all(s.seconds_left >= 0 for s in states[3:])
     assert states[3].picture().shape == (300, 400, 3)  # of a level of (75, 100)
     assert states[-1].done == pytest.approx(1)
 
