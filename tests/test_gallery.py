@@ -188,7 +188,7 @@ def test_a_failed_pair_stops_no_other(pairs, values, tmp_path, capsys):
 def test_pairs_are_painted_from_coarse_to_fine_by_default(
     pairs, values, tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setattr(painting, "EVALUATIONS", (3,))
+    monkeypatch.setattr(painting, "EVALUATIONS", (4,))
     output = tmp_path / "made"
     pairs[0].content.write_text("<!DOCTYPE html><title>404</title>")
     del values["METHOD"]
