@@ -219,7 +219,7 @@ class Studio:
         pictures = PROJECT / CONFIG.CONTENT_IMAGE, PROJECT / CONFIG.STYLE_IMAGE
         with suppress(*EXPECTED):  # whoever paints is told
             with closing(self._painting(*pictures, size=100)) as painting:
-                *_, progress = islice(painting, 4)
+                *_, progress = islice(painting, 4)  # the first to know the time left
             self._learn(progress.seconds_left / (1 - progress.done), progress.size)
 
     def _painting(self, *pictures, **settings):

@@ -197,8 +197,8 @@ def enlarge(small, photo, paintings=()):
     """Begin a level: the level before, larger, and a part of the detail that it could not hold.
 
     Arguments:
-    small -- image (1, h, w, 3)
-    photo -- larger image (1, height, width, 3), of this level
+    small -- normalised image (1, h, w, 3)
+    photo -- larger one (1, height, width, 3), of this level
     paintings -- (share, image) of the style pictures whose detail is to begin with
 
     Returns:

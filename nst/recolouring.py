@@ -52,7 +52,7 @@ def resize(image, height, width):
 
 
 def detail(image, scale):
-    """Return what an image (1, h, w, 3) has beyond what it would keep if shrunk by `scale`."""
+    """Return what an image (1, h, w, 3) would lose if its sides shrank to `scale`, 0-1, of them."""
     height, width = image.shape[1:3]
     small = resize(image, *(max(1, round(scale * side)) for side in (height, width)))
     return image - resize(small, height, width)
