@@ -60,13 +60,13 @@ test-numbers: $(VENV)/installed-for-tests weights ## the tests that compute alon
 	@$(BIN)/python -m pytest -m numbers
 
 test-attacks: $(VENV)/installed-for-tests ## hand hostile submissions to the grader
-	@$(BIN)/python -m pytest tests/attack_test.py
+	@$(BIN)/python -m pytest -m hostile tests/hostile
 
 test-ctrl-c: $(VENV)/installed-for-tests ## stop the lab at every cell's end, and at other moments
-	@$(BIN)/python -m pytest tests/ctrl_c_test.py
+	@$(BIN)/python -m pytest -m slow tests/lab/test_ctrl_c.py
 
 test-browser: $(VENV)/installed-for-tests ## open the lab in JupyterLab, and the studio, in a headless Chromium
-	@$(BIN)/python -m pytest --numprocesses=0 tests/browser_test.py tests/studio_test.py
+	@$(BIN)/python -m pytest --numprocesses=0 -m browser tests/browser
 
 published: $(VENV)/installed weights ## repeat the course's run with its pictures in images/
 	@$(BIN)/python -m tests.benchmark.published

@@ -3,12 +3,8 @@
 What they do stands in nst/, a file for each craft; importing this changes nothing in TensorFlow.
 """
 
-from nst.advice import explain_failures, set_up
-from nst.config import CONFIG
-from nst.gradients import large_constant
-from nst.network import choose_precision, load_vgg_model
-from nst.notebook import functions_of
-from nst.pictures import (
+from nst.core.config import CONFIG
+from nst.core.images import (
     check_picture_path,
     fit_size,
     generate_noise_image,
@@ -19,8 +15,12 @@ from nst.pictures import (
     show_pictures,
     to_pixels,
 )
-from nst.training import Run, close_session, estimate
-from nst.weights import layer_names, read_vgg
+from nst.lab.diagnosis import explain_failures, set_up
+from nst.lab.notebook import functions_of
+from nst.lab.training import Run, close_session, estimate
+from nst.vgg.frozen import large_constant
+from nst.vgg.network import choose_precision, load_vgg_model
+from nst.vgg.weights import layer_names, read_vgg
 
 __all__ = [
     # the course's

@@ -1,5 +1,5 @@
-"""The old name of nst.tf1, for notebooks that say `%load_ext tf1_compat`."""
+"""The old name of nst.lab.tf1, for notebooks that say `%load_ext tf1_compat`."""
 
-from nst.tf1 import load_ipython_extension
+from nst.lab.tf1 import load_ipython_extension
 
 __all__ = ["load_ipython_extension"]

@@ -6,15 +6,15 @@ import signal
 import sys
 
 COMMANDS = {  # name: (module that has its main, what it does)
-    "lab": ("nst.classroom", "open the lab in JupyterLab"),
-    "studio": ("nst.studio", "paint on a page in the browser"),
-    "run": ("nst.runner", "run the lab, or another notebook, from the terminal"),
-    "paint": ("nst.easel", "paint a photograph in the manner of a painting, soon"),
-    "gallery": ("nst.gallery", "paint a list of pairs, here or on a Dask cluster"),
-    "grade": ("nst.grading", "grade notebooks"),
-    "weights": ("nst.fetching", "get VGG-19's weights"),
-    "kernel": ("nst.tf1", "install the Jupyter kernel for course notebooks of 2018"),
-    "exercises": ("nst.exercises", "make the edition with blanks from the solved lab"),
+    "lab": ("nst.lab.jupyterlab", "open the lab in JupyterLab"),
+    "studio": ("nst.studio.server", "paint on a page in the browser"),
+    "run": ("nst.lab.runner", "run the lab, or another notebook, from the terminal"),
+    "paint": ("nst.painting.command", "paint a photograph in the manner of a painting, soon"),
+    "gallery": ("nst.gallery.command", "paint a list of pairs, here or on a Dask cluster"),
+    "grade": ("nst.grading.command", "grade notebooks"),
+    "weights": ("nst.vgg.download", "get VGG-19's weights"),
+    "kernel": ("nst.lab.tf1", "install the Jupyter kernel for course notebooks of 2018"),
+    "exercises": ("nst.assignment.exercises", "make the edition with blanks from the solved lab"),
 }
 
 

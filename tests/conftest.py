@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
-from fake_vgg import write_fake_vgg
-from nst.tf1 import import_tensorflow
-from nst.training import close_session
+from nst.lab.tf1 import import_tensorflow
+from nst.lab.training import close_session
+from nst.vgg.tiny import write_fake_vgg
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -42,7 +42,7 @@ def fake_weights(tmp_path_factory):
 @pytest.fixture(scope="module")
 def chromium():
     """A headless Chromium."""
-    from browsing import headless_chromium  # here: most tests do without Playwright
+    from tests.browser.browsing import headless_chromium  # here: most tests do without Playwright
 
     with headless_chromium() as browser:
         yield browser

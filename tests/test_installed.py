@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from conftest import ROOT
-from fake_vgg import write_fake_vgg
+from nst.vgg.tiny import write_fake_vgg
+from tests.conftest import ROOT
 
 pytest.importorskip("pip")
 for builder in ("hatchling", "hatch_requirements_txt"):
@@ -79,7 +79,7 @@ def nst(python, installed):
 @pytest.fixture(scope="module")
 def weights(python):
     """Where an installed nst keeps the weights."""
-    return Path(python("-c", "from nst.config import CONFIG; print(CONFIG.VGG_MODEL)").strip())
+    return Path(python("-c", "from nst.core.config import CONFIG; print(CONFIG.VGG_MODEL)").strip())
 
 
 def test_the_wheel_requires_what_requirements_txt_names(wheel):
@@ -99,11 +99,11 @@ def test_the_wheel_requires_what_requirements_txt_names(wheel):
 def test_the_wheel_holds_what_git_does_and_no_weights(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
-    own = {"nst_utils.py", "tf1_compat.py"} | {f"nst/{p.name}" for p in (ROOT / "nst").glob("*.py")}
+    code = {str(path.relative_to(ROOT)) for path in (ROOT / "nst").rglob("*.py")}
+    own = {"nst_utils.py", "tf1_compat.py"} | code
     notebooks = {p.name for p in (ROOT / "notebooks").glob("*.ipynb")}
     assert own <= names
     assert {Path(n).name for n in names if n.startswith("nst/project/notebooks/")} == notebooks
-    assert {"nst/project/tests/public_tests.py", "nst/project/tests/fake_vgg.py"} <= names
     assert {Path(n).parts[0] for n in names} == {"nst", "nst_utils.py", "tf1_compat.py"}
     assert not [name for name in names if name.endswith((".mat", ".pyc"))]
 

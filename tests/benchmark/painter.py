@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from nst.config import CONFIG, PROJECT
-from nst.costs import CONTENT_LAYER
-from nst.pairs import Pair, own_pairs
+from nst.core.config import CONFIG, PROJECT
+from nst.gallery.pairs import Pair, own_pairs
+from nst.painting.costs import CONTENT_LAYER
 
 HEIGHT, WIDTH = CONFIG.IMAGE_HEIGHT, CONFIG.IMAGE_WIDTH
 STEPS = 200  # of the lab
@@ -33,7 +33,7 @@ class Measure:
     """The network that measures, built once."""
 
     def __init__(self):
-        from nst.network import load_vgg_model, tf
+        from nst.vgg.network import load_vgg_model, tf
 
         self.sess = tf.Session(graph=tf.Graph())
         with self.sess.graph.as_default(), self.sess.as_default():
@@ -41,7 +41,7 @@ class Measure:
 
     def features(self, path):
         """Return the activations (h, w, c) of all layers that are measured, by name."""
-        from nst.pictures import load_image, reshape_and_normalize_image
+        from nst.core.images import load_image, reshape_and_normalize_image
 
         layers = {name: self.model[name] for name in (CONTENT_LAYER, *STYLE_LAYERS, *UNSEEN_LAYERS)}
         with self.sess.as_default():
@@ -74,7 +74,7 @@ def gram_distance(a_G, a_S):
 
 def speckle(path):
     """Mean absolute Laplacian of Cb and Cr: of all pixels, and of the BORDER outermost ones."""
-    from nst.pictures import load_image
+    from nst.core.images import load_image
 
     picture = Image.fromarray(load_image(path)).convert("YCbCr")
     chroma = np.asarray(picture, np.float64)[..., 1:]
@@ -159,7 +159,7 @@ def print_painter(precision, names=(), sizes=SIZES, in_other_ways=True):
     sizes -- longest sides of larger pictures of the first pair
     in_other_ways -- whether to paint the first pair in all strengths and sizes, too
     """
-    from nst.network import choose_precision
+    from nst.vgg.network import choose_precision
 
     precision = choose_precision(precision)
     pairs = [pair for pair in own_pairs() if not names or pair.name in names]

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from nst.config import LAB, PROJECT
-from nst.runner import run
+from nst.core.config import LAB, PROJECT
+from nst.lab.runner import run
 
 IMAGES = PROJECT / "images"
 PICTURES = ("louvre_small.jpg", "monet.jpg")

@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 import psutil
 
-from nst.config import CONFIG, LAB, PROJECT
+from nst.core.config import CONFIG, LAB, PROJECT
 
 PEERS_VENV = PROJECT / ".bench"
 PEERS_NEED = ("torch", "numpy", "psutil", "platformdirs")
@@ -49,7 +49,7 @@ OWN_PICTURES = tuple(
 
 def prepare(height, width, pictures=OWN_PICTURES):
     """Return content, style and the lab's start image, each (1, height, width, 3), normalised."""
-    from nst.pictures import generate_noise_image, load_image, reshape_and_normalize_image
+    from nst.core.images import generate_noise_image, load_image, reshape_and_normalize_image
 
     content, style = (
         reshape_and_normalize_image(load_image(picture, height, width), height, width)
@@ -64,9 +64,9 @@ class Lab:
     """The lab's training loop, wired as its notebook wires it, for one of OURS."""
 
     def __init__(self, variant, height, width, pictures=OWN_PICTURES):
-        from nst.network import load_vgg_model, tf
-        from nst.notebook import functions_of
-        from nst.weights import read_vgg
+        from nst.lab.notebook import functions_of
+        from nst.vgg.network import load_vgg_model, tf
+        from nst.vgg.weights import read_vgg
 
         tf.logging.set_verbosity(tf.logging.ERROR)
         tf.disable_v2_behavior()
@@ -104,7 +104,7 @@ class Lab:
         return [float(cost) for cost in self.sess.run(self.costs_)]
 
     def save(self, path):
-        from nst.pictures import save_image
+        from nst.core.images import save_image
 
         save_image(path, self.sess.run(self.model["input"]))
 
@@ -260,7 +260,7 @@ def peers_python():
 
 def export_problem(path, height=300, width=400):
     """Write weights (out, in, 3, 3) and images (1, 3, height, width) for PyTorch."""
-    from nst.weights import read_vgg
+    from nst.vgg.weights import read_vgg
 
     _, weights = read_vgg(PROJECT / CONFIG.VGG_MODEL)
     problem = {name: W.transpose(3, 2, 0, 1) for name, (W, b) in weights.items()}

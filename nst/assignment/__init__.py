@@ -1,0 +1,1 @@
+"""What the assignment asks for, and how an answer is judged."""

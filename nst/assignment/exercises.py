@@ -1,0 +1,70 @@
+"""Make the exercise edition of the lab: `make exercises`.
+
+What stands between START CODE HERE and END CODE HERE becomes a blank; its comments stay. Each check
+is followed by the public test of its function. The same lab gives the same file, byte for byte.
+"""
+
+import argparse
+from itertools import pairwise
+
+import nbformat
+from nbformat.v4 import new_code_cell, new_markdown_cell
+
+from nst.assignment.blanks import blank_out
+from nst.assignment.spec import FUNCTIONS
+from nst.core.config import LAB, PROJECT
+from nst.core.files import whole_file
+
+# The file browser cuts a long name's end off: the difference comes first.
+EXERCISES = LAB.with_stem(f"Exercises_{LAB.stem}")
+NOTE = """\
+**This is the exercise edition.** Each `None` between `### START CODE HERE ###` and
+`### END CODE HERE ###` is a blank: put your own code there, in as many lines as you like. The call
+of `public_tests` behind each check tries your function on other inputs too and says where to look
+when something is wrong."""
+SET_UP = "from nst.assignment import public_tests"
+
+
+def exercise_edition(lab):
+    """Make the exercise edition of the solved lab; both are NotebookNodes."""
+    cells, untested = [], []
+    for cell, following in pairwise([*lab.cells, None]):
+        cells.append(_stripped(cell))
+        if cell.cell_type == "markdown":
+            continue
+        if "from nst_utils import *" in cell.source:
+            cells.append(new_markdown_cell(NOTE, id="exercise-note"))
+            cells.append(new_code_cell(SET_UP, id="public-tests"))
+        untested += [f for f in FUNCTIONS if f"def {f}(" in cell.source]
+        if following and following.cell_type == "code" and _calls(following, untested):
+            continue  # the check comes first
+        for f in untested:
+            cells.append(new_code_cell(f"public_tests.{f}_test({f})", id=f"test-{f}"))
+        untested = []
+    return nbformat.from_dict({**lab, "cells": cells})
+
+
+def _stripped(cell):
+    kept = {key: cell.metadata[key] for key in ("tags",) if key in cell.metadata}
+    if cell.cell_type == "markdown":
+        return new_markdown_cell(cell.source, id=cell.id, metadata=kept)
+    source = cell.source.replace(LAB.name, EXERCISES.name)  # it names its own file
+    return new_code_cell(blank_out(source), id=cell.id, metadata=kept)
+
+
+def _calls(cell, functions):
+    return any(f"{f}(" in cell.source for f in functions)
+
+
+def main(arguments=None):
+    """Run the command `nst exercises`."""
+    parser = argparse.ArgumentParser(
+        prog="nst exercises",
+        description="Make the exercise edition from the solved lab.",
+        epilog="example: nst exercises",
+    )
+    parser.parse_args(arguments)
+    edition = exercise_edition(nbformat.read(LAB, as_version=4))
+    with whole_file(EXERCISES) as file:
+        nbformat.write(edition, file)
+    print(f"Wrote {EXERCISES.relative_to(PROJECT)}")

@@ -1,0 +1,1 @@
+"""What every part uses: settings, files, images, memory, the command line, TensorFlow's import."""

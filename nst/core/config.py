@@ -1,0 +1,40 @@
+"""The course's settings, and where things are: in a checkout of the project, or installed."""
+
+from pathlib import Path
+
+import numpy as np
+import platformdirs
+
+PACKAGE = Path(__file__).resolve().parent.parent  # the folder nst/
+IN_CHECKOUT = (PACKAGE.parent / "notebooks").is_dir()
+# Notebooks, pictures and public tests; installed, the package carries copies of them.
+PROJECT = PACKAGE.parent if IN_CHECKOUT else PACKAGE / "project"
+# Where results are written, and relative paths begin.
+WORKPLACE = PROJECT if IN_CHECKOUT else Path.cwd()
+
+LAB = PROJECT / "notebooks" / "Art_Generation_with_Neural_Style_Transfer.ipynb"
+WEIGHTS = "imagenet-vgg-verydeep-19.mat"
+
+# What the lab's training run takes at its peak, beside 0.8 GB; measured from 200×150 to 1600×1200
+# pixels. Style activations that go into the costs as arrays, as in the course, take half as much
+# again, which does not matter at the course's 400×300.
+BYTES_PER_PIXEL = 3000
+
+
+class CONFIG:
+    """The course's settings; sizes in pixels, `MEANS` in RGB order on the 0-255 scale."""
+
+    IMAGE_WIDTH = 400
+    IMAGE_HEIGHT = 300
+    COLOR_CHANNELS = 3
+    NOISE_RATIO = 0.6
+    # mean colour of ImageNet's training pictures, subtracted when VGG was trained
+    MEANS = np.array([123.68, 116.779, 103.939]).reshape((1, 1, 1, 3))
+    VGG_MODEL = (
+        f"pretrained-model/{WEIGHTS}"
+        if IN_CHECKOUT
+        else str(platformdirs.user_cache_path("nst") / WEIGHTS)
+    )
+    STYLE_IMAGE = "images/impressionist.jpg"
+    CONTENT_IMAGE = "images/pyramid.jpg"
+    OUTPUT_DIR = "output/"

@@ -1,0 +1,246 @@
+"""Pictures in, out and shown.
+
+Images are RGB; "0-255" means as stored, "normalised" means with `CONFIG.MEANS` subtracted.
+"""
+
+import os
+from pathlib import Path
+
+import imageio.v3 as imageio
+import numpy as np
+import psutil
+from PIL import ExifTags, Image, ImageOps
+
+from nst.core.config import CONFIG
+from nst.core.files import temporary_beside, whole_file
+from nst.core.image_formats import open_picture, to_srgb, turn_upright
+
+JPEG_EXTENSIONS = (".jpg", ".jpeg")
+PICTURE_EXTENSIONS = (*JPEG_EXTENSIONS, ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
+
+# What the lab paints differs in colour from pixel to pixel: with Pillow's own settings (quality 75,
+# colour at half the resolution) a JPEG is 25 dB from the picture, with these 36, at four times the
+# size.
+JPEG_OPTIONS = {"quality": 95, "subsampling": "4:4:4"}
+
+SHORTEST_SIDE = 16  # pixels; VGG's four poolings before conv5 leave one
+
+
+def load_image(path, height=CONFIG.IMAGE_HEIGHT, width=CONFIG.IMAGE_WIDTH):
+    """Read a picture: upright, cropped about its centre and resampled, never stretched.
+
+    Any kind that Pillow reads, and HEIC where pillow-heif is installed: an animation gives its
+    first frame, transparency becomes white, 16 bits per channel become 8, and colours that an
+    embedded profile explains become sRGB. A 32-bit grey picture does not say what white is, so its
+    values are stretched from black to white.
+
+    Arguments:
+    path -- of the picture
+    height, width -- wanted, in pixels
+
+    Returns:
+    array (height, width, 3), RGB, uint8
+
+    Raises OSError or ValueError.
+    """
+    _check_pixels("height", height)
+    _check_pixels("width", width)
+    _check_memory(height, width)
+    with open_picture(path) as picture:
+        # JPEG decodes at 1/2, 1/4 or 1/8 of its size for a fraction of the memory; twice what is
+        # wanted, either way up, leaves LANCZOS enough to work on
+        picture.draft(None, (2 * max(height, width),) * 2)
+        is_16_bit = picture.mode != "F" and picture.format in ("PNG", "PPM")
+        upright = turn_upright(picture)
+        if upright.mode.startswith(("I", "F")):  # grey of 16 or 32 bits, which convert would clip
+            grey = ImageOps.fit(upright.convert("F"), (width, height), Image.Resampling.LANCZOS)
+            is_16_bit |= upright.mode.startswith("I;16")
+            return np.repeat(_grey_levels(np.asarray(grey), is_16_bit)[:, :, None], 3, axis=2)
+        mode = "RGBA" if upright.has_transparency_data else "RGB"
+        profile = upright.info.get("icc_profile")
+        if mode == "RGBA" or not profile or upright.mode not in ("CMYK", "L", "LAB"):
+            upright = upright.convert(mode)
+        fitted = ImageOps.fit(upright, (width, height), Image.Resampling.LANCZOS)
+        if profile:
+            fitted = to_srgb(fitted, profile)
+        if mode == "RGBA":
+            fitted = Image.alpha_composite(Image.new("RGBA", fitted.size, "white"), fitted)
+        return np.array(fitted.convert("RGB"))
+
+
+def fit_size(path, longest=CONFIG.IMAGE_WIDTH):
+    """Find the size at which a picture, upright, is `longest` pixels on its longer side.
+
+    Returns:
+    (height, width) in pixels, in the picture's own proportions, but neither below 16, so that
+    VGG's last block has one pixel to look at; `load_image` crops a thinner strip to that
+
+    Raises OSError or ValueError.
+    """
+    _check_pixels("longest side", longest, least=SHORTEST_SIDE)
+    with open_picture(path) as picture:
+        if picture.format in ("PNG", "TIFF"):  # the header alone does not tell which way is up
+            picture.load()
+        width, height = picture.size
+        if picture.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8):  # lies on its side
+            width, height = height, width
+    scale = longest / max(height, width)
+    height, width = (max(SHORTEST_SIDE, round(side * scale)) for side in (height, width))
+    _check_memory(height, width)
+    return height, width
+
+
+def _check_pixels(name, value, least=1):
+    if not isinstance(value, (int, np.integer)) or value < least:
+        raise ValueError(f"the {name} is {value!r}: give a whole number of pixels, {least} or more")
+
+
+def _check_memory(height, width):
+    """Refuse at once a size whose pixels, as float32, would fill the memory that is free."""
+    need, free = 12 * int(height) * int(width), psutil.virtual_memory().available
+    if need > free:
+        raise MemoryError(
+            f"a picture of {width}×{height} pixels takes {need / 1e9:,.0f} GB of memory, "
+            f"only {free / 1e9:.0f} GB are free: choose a smaller size"
+        )
+
+
+def _grey_levels(grey, is_16_bit):
+    """Scale grey of 16 bits (0-65535), or of 32 (darkest to lightest), to 0-255, uint8."""
+    if not np.isfinite(grey).all():
+        raise ValueError("NaN or infinity among its values")
+    low, high = (0.0, 65535.0) if is_16_bit else (float(grey.min()), float(grey.max()))
+    levels = (grey - low) * (255 / (high - low or 1))
+    return np.clip(np.rint(levels), 0, 255).astype(np.uint8)
+
+
+def reshape_and_normalize_image(image, height=CONFIG.IMAGE_HEIGHT, width=CONFIG.IMAGE_WIDTH):
+    """Turn a picture into VGG's input: (height, width, 3), 0-255 -> (1, height, width, 3), float32.
+
+    Raises ValueError where the picture has another size than the graph, or values that are not
+    numbers from 0 to 255.
+    """
+    image = np.asarray(image)
+    if image.shape != (height, width, CONFIG.COLOR_CHANNELS):
+        raise ValueError(
+            f"the picture has shape {image.shape}, the graph takes ({height}, {width}, 3): "
+            f"read it with load_image(path, {height}, {width})"
+        )
+    if image.dtype.kind not in "uif":
+        raise ValueError(
+            f"the picture holds {image.dtype}, not numbers from 0 to 255: read it with load_image"
+        )
+    low, high = image.min(), image.max()
+    if not (low >= 0 and high <= 255):  # NaN is neither
+        raise ValueError(
+            f"the picture's values reach from {low:g} to {high:g}, not from 0 to 255: normalise a "
+            f"picture once, as load_image reads it"
+        )
+    if image.dtype.kind == "f" and 0 < high <= 1:
+        raise ValueError(
+            f"the picture's values end at {high:g}, so white is 1, not 255: multiply them by 255"
+        )
+    return (image[None] - CONFIG.MEANS).astype(np.float32)
+
+
+def generate_noise_image(content_image, noise_ratio=CONFIG.NOISE_RATIO):
+    """Mix uniform noise (-20 to 20, from NumPy's global generator) into a normalised image.
+
+    Arguments:
+    content_image -- array (1, height, width, 3)
+    noise_ratio -- share of the noise, 0-1
+    """
+    # one draw of float64, then cast: the order of the course's published run
+    noise = np.random.uniform(-20, 20, np.shape(content_image)).astype(np.float32)
+    return noise * noise_ratio + content_image * (1 - noise_ratio)
+
+
+def to_pixels(image):
+    """Undo the normalisation: (1, height, width, 3) -> (height, width, 3), 0-255, uint8.
+
+    Raises ValueError for an array that is not a normalised image.
+    """
+    image = np.asarray(image)
+    has_shape = image.ndim == 4 and image.shape[0] == 1 and image.shape[3] == 3 and image.size
+    if not has_shape or image.dtype.kind != "f":
+        raise ValueError(
+            f"the image is {image.dtype} of shape {image.shape}, a normalised one is float of "
+            f"shape (1, height, width, 3): make it with reshape_and_normalize_image"
+        )
+    if not np.isfinite(image).all():
+        raise ValueError(
+            f"the image holds NaN or infinity in {np.sum(~np.isfinite(image)):,} of {image.size:,} "
+            f"values, since the training diverged: lower the learning rate"
+        )
+    pixels = image[0] + CONFIG.MEANS[0]  # float64: one copy of a large picture is enough
+    return np.clip(np.rint(pixels, out=pixels), 0, 255, out=pixels).astype(np.uint8)
+
+
+def save_image(path, image):
+    """Write a normalised image (1, height, width, 3) in the format of the path's extension.
+
+    The file is written whole or not at all. Raises OSError or ValueError.
+    """
+    pixels = to_pixels(image)
+    check_picture_path(path)
+    _write_picture(path, pixels)
+
+
+def check_picture_path(path):
+    """Make sure, before hours of work, that `save_image(path, ...)` will work; make the folder.
+
+    Raises OSError or ValueError.
+    """
+    extension = Path(path).suffix
+    if extension.lower() not in PICTURE_EXTENSIONS:
+        raise ValueError(
+            f"{path} has {f'the unknown extension {extension}' if extension else 'no extension'}: "
+            f"end the picture's name in one of {' '.join(PICTURE_EXTENSIONS)}"
+        )
+    if os.path.isdir(path):
+        raise IsADirectoryError(f"{path} is a folder, not a picture: choose another name")
+    with temporary_beside(path):
+        pass
+
+
+def save_animation(path, pictures, seconds=0.4):
+    """Write pictures (each (height, width, 3), uint8) as a GIF that repeats for ever."""
+    _write_picture(path, list(pictures), duration=1000 * seconds, loop=0)
+
+
+def _write_picture(path, pixels, **options):
+    """Encode in memory, then write: on a full disk Pillow's own writing can lose bytes silently."""
+    extension = Path(path).suffix.lower()
+    if extension in JPEG_EXTENSIONS:
+        options |= JPEG_OPTIONS
+    try:
+        data = imageio.imwrite("<bytes>", pixels, extension=extension, plugin="pillow", **options)
+    except (OSError, OverflowError, ValueError) as error:  # beyond the format's longest side
+        raise ValueError(
+            f"{path} cannot hold pixels of shape {np.shape(pixels)} ({error}): save them as PNG"
+        ) from None
+    with whole_file(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def show_pictures(pictures, columns=None, width=4.0):
+    """Show pictures side by side, each under its title.
+
+    Arguments:
+    pictures -- dict from title to (height, width, 3), 0-255, or to a normalised image
+    columns -- how many pictures stand in a row; by default, all of them
+    width -- of one picture, in inches
+    """
+    import matplotlib.pyplot as plt  # here: 0.5 s that a run without figures need not wait for
+
+    columns = columns or len(pictures)
+    rows = -(-len(pictures) // columns)
+    height = 0.25 + width * max(np.shape(p)[-3] / np.shape(p)[-2] for p in pictures.values())
+    _, axes = plt.subplots(rows, columns, figsize=(columns * width, rows * height), squeeze=False)
+    for ax in axes.flat:
+        ax.axis("off")
+    for ax, (title, picture) in zip(axes.flat, pictures.items(), strict=False):
+        ax.imshow(to_pixels(picture) if np.ndim(picture) == 4 else picture)
+        ax.set_title(title)
+    plt.tight_layout()
+    plt.show()

@@ -1,0 +1,1 @@
+"""Painting many pairs, here or on a Dask cluster."""

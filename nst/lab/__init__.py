@@ -1,0 +1,1 @@
+"""Running the notebooks: TensorFlow 1's meaning, training, diagnosis of a failed cell."""

@@ -1,0 +1,334 @@
+"""A run to watch, stop and continue, behind a training loop that has the course's own shape."""
+
+import gc
+import signal
+import threading
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from uuid import uuid4
+
+import imageio.v3 as imageio
+import numpy as np
+import psutil
+from IPython.display import display
+
+from nst.core.config import CONFIG
+from nst.core.files import claimed, stored_state, whole_file
+from nst.core.images import (
+    check_picture_path,
+    load_image,
+    reshape_and_normalize_image,
+    save_image,
+    to_pixels,
+)
+from nst.lab.notebook import PROGRESS_ID
+from nst.lab.tf1 import import_tensorflow
+
+tf = import_tensorflow()
+
+
+def close_session():
+    """Close an interactive session that was left open, so that a new graph can be begun."""
+    sess = tf.get_default_session()
+    if isinstance(sess, tf.InteractiveSession):
+        sess.close()
+
+
+def estimate(sess, train_step, num_iterations):
+    """Say what a run will take, from one measured step; then reset the image and Adam's memory."""
+    if train_step is None or train_step.graph is not sess.graph:
+        raise ValueError(
+            "train_step is None or of an earlier graph: run the cells from the content cost to the "
+            "optimiser first"
+        )
+    _the_image(sess)
+    gc.collect()  # frees an earlier graph that no name refers to, and its network: 0.1 GB
+    with sess.graph.as_default():  # a check cell that was run again has left another
+        start = tf.global_variables_initializer()
+    sess.run(start)
+    sess.run(train_step)  # the first step is slower: TensorFlow allocates its memory
+    begin = time.perf_counter()
+    sess.run(train_step)
+    seconds = time.perf_counter() - begin
+    sess.run(start)
+    memory = psutil.Process().memory_info().rss / 1e9
+    print(
+        f"{seconds:.2f} s per step and {memory:.1f} GB of memory: {num_iterations} iterations take "
+        f"about {minutes(seconds * num_iterations)} min"
+    )
+
+
+def _the_image(sess):
+    """Return the one variable that a run changes; two networks would train two images at once."""
+    images = sess.graph.get_collection(tf.GraphKeys.TRAINABLE_VARIABLES)
+    if len(images) != 1:
+        raise RuntimeError(
+            f"the graph holds {len(images)} networks, a run takes 1: run the cell that opens the "
+            "session again, and those below it"
+        )
+    return images[0]
+
+
+def minutes(seconds):
+    """Write a time as minutes:seconds."""
+    return "{}:{:02}".format(*divmod(round(seconds), 60))
+
+
+class _Stopped(BaseException):
+    """Ends the training loop between two iterations; no `except Exception` catches it."""
+
+
+class Run:
+    """Watch a training loop, let it be stopped, keep what it makes, and go on with it later.
+
+        with Run(sess, train_step, [J, J_content, J_style], num_iterations, output_dir) as run:
+            model_nn(sess, generated_image, num_iterations)
+        result = run.image
+
+    The loop is the course's, and knows nothing of this: while the block lasts, each `sess.run` of
+    `train_step` counts as an iteration, and each `sess.run` of the three costs as a report. The
+    notebook shows a picture that evolves in place and a line that says how far the run is; on the
+    terminal `nst run` prints that line. With every report the folder gets costs.csv and state.npz.
+
+    An interrupt (Ctrl-C, the notebook's stop button) ends the loop after the iteration under way,
+    a second one at once. With `resume` the iterations that state.npz knows are passed over: their
+    costs and pictures are given again without being computed.
+
+    Arguments:
+    sess -- the session, in which the costs and the optimiser are
+    train_step -- operation of one step
+    costs -- tensors of the total, the content and the style cost
+    num_iterations -- how many the loop will make
+    output_dir -- folder that gets the files; no other process may use it meanwhile
+    resume -- True goes on from state.npz
+    """
+
+    def __init__(
+        self,
+        sess,
+        train_step,
+        costs,
+        num_iterations=200,
+        output_dir=CONFIG.OUTPUT_DIR,
+        resume=False,
+    ):
+        self.num_iterations = num_iterations
+        self.output_dir = Path(output_dir)
+        self._sess, self._train_step, self._costs = sess, train_step, list(costs)
+        self._resume = resume
+        self._first = 0  # iteration that is not passed over
+        self._iteration = -1
+        self._history = {}  # iteration -> costs
+        self._seconds = 0.0  # per iteration, the first (slower: TensorFlow warms up) left out
+        self._stopping = False
+        self._picture = self._line = None
+
+    @property
+    def image(self):
+        """The image as it is now, (1, height, width, 3), normalised."""
+        return self._session_run(self._image)
+
+    # --- the block ---
+
+    def __enter__(self):
+        self._image = _the_image(self._sess)
+        if not all(map(tf.is_tensor, self._costs)):  # a check cell has given their names to numbers
+            raise RuntimeError(
+                "the costs are not all tensors: run the cells from the session to the optimiser "
+                "again"
+            )
+        if self.num_iterations < 1:
+            raise ValueError(f"num_iterations is {self.num_iterations}: ask for 1 or more")
+        with ExitStack() as stack:
+            stack.enter_context(claimed(self.output_dir))
+            check_picture_path(self.output_dir / "0.png")  # before hours of work, not after
+            self._session_run = self._sess.run
+            # a check cell that was run again has left another graph as the default
+            stack.enter_context(self._sess.graph.as_default())
+            self._nothing = tf.no_op()
+            self._state = self._read_state() if self._resume else None
+            if threading.current_thread() is threading.main_thread():  # only it catches signals
+                self._old_handler = signal.signal(signal.SIGINT, self._stop)
+                stack.callback(signal.signal, signal.SIGINT, self._old_handler)
+            self._sess.run = self._watched_run
+            stack.callback(setattr, self._sess, "run", self._session_run)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        with self._stack:
+            if kind is _Stopped:
+                self._save_state(self._iteration)
+                save_image(self.output_dir / "generated_image.jpg", self.image)
+                print(
+                    f"Stopped after iteration {self._iteration}, the picture is saved: "
+                    "set RESUME = True to go on from here"
+                )
+                return True
+            if kind is None and self._iteration >= 0:
+                self._save_state(self._iteration)  # for a later run of more iterations
+        if "is not an element of this graph" in str(error):
+            raise RuntimeError(
+                "the costs or the optimiser belong to an earlier graph: run the cells from the "
+                "session to the optimiser again"
+            ) from None
+        return False
+
+    def _stop(self, *_):
+        self._stopping = True
+        signal.signal(signal.SIGINT, self._old_handler)
+
+    # --- what the loop asks of the session ---
+
+    def _watched_run(self, fetches, *args, **kwargs):
+        """Take the place of `sess.run`."""
+        wanted = tf.nest.flatten(fetches)
+        steps = any(fetch is self._train_step for fetch in wanted)
+        if steps:
+            self._begin_iteration()
+        if self._iteration < self._first:
+            return self._pass_over(fetches, *args, **kwargs)
+        values = self._session_run(fetches, *args, **kwargs)
+        if steps:
+            counted = self._iteration - self._first
+            if counted:
+                self._seconds = (time.perf_counter() - self._clock) / counted
+                self._show_line()  # of the first iteration, as soon as its costs are known
+        elif _same(wanted, [self._image]) and not np.all(np.isfinite(values)):
+            self._report(self._session_run(self._costs))
+        elif _same(wanted, self._costs):
+            self._report(tf.nest.flatten(values))
+        return values
+
+    def _begin_iteration(self):
+        if self._iteration < 0 and self._state:
+            self._restore()
+        if self._stopping and self._iteration >= self._first:
+            raise _Stopped
+        self._iteration += 1
+        if self._iteration == self._first + 1:
+            self._clock = time.perf_counter()
+
+    def _pass_over(self, fetches, *args, **kwargs):
+        """Answer in an iteration that an earlier run made: what it found, and compute nothing."""
+        wanted = tf.nest.flatten(fetches)
+        if _same(wanted, self._costs) and self._iteration in self._history:
+            return tf.nest.pack_sequence_as(fetches, self._history[self._iteration])
+        if _same(wanted, [self._image]) and self._iteration in self._history:
+            return self._saved_image()
+        without_step = tf.nest.map_structure(
+            lambda fetch: self._nothing if fetch is self._train_step else fetch, fetches
+        )
+        return self._session_run(without_step, *args, **kwargs)
+
+    def _saved_image(self):
+        """Read an earlier iteration's picture, which the loop may save again."""
+        height, width = self._image.shape.as_list()[1:3]
+        path = self.output_dir / f"{self._iteration}.png"
+        if not path.exists():
+            return self.image
+        return reshape_and_normalize_image(load_image(path, height, width), height, width)
+
+    # --- what is shown and kept ---
+
+    def _report(self, costs):
+        """Keep and show the costs of this iteration, and its picture."""
+        for name, cost in zip(("style", "content", "total"), reversed(costs), strict=True):
+            if not np.isfinite(cost):
+                last = max(self._history, default=None)
+                good = "none" if last is None else self.output_dir / f"{last}.png"
+                raise FloatingPointError(
+                    f"the {name} cost is {cost} after iteration {self._iteration}, the last good "
+                    f"picture is {good}: start again with a smaller learning rate"
+                )
+        self._history[self._iteration] = [float(cost) for cost in costs]
+        rows = [(i, *costs) for i, costs in self._history.items()]
+        with whole_file(self.output_dir / "costs.csv") as file:
+            header = "iteration,total,content,style"
+            np.savetxt(file, rows, "%.6g", ",", header=header, comments="")
+        self._save_state(self._iteration)
+        jpeg = imageio.imwrite("<bytes>", to_pixels(self.image), extension=".jpg", quality=85)
+        self._picture = _display(self._picture, {"image/jpeg": jpeg, "text/plain": "the picture"})
+        self._show_line()
+
+    def _show_line(self):
+        line = f"iteration {self._iteration + 1}/{self.num_iterations}"
+        if self._history:
+            costs = list(self._history.values())[-1]
+            line += "   total {:.4g}   content {:.4g}   style {:.4g}".format(*costs)
+        if self._seconds:
+            left = (self.num_iterations - self._iteration - 1) * self._seconds
+            line += f"   {self._seconds:.2f} s/iteration   {minutes(left)} left"
+        self._line = _display(self._line, {"text/plain": line}, PROGRESS_ID)
+
+    # --- state.npz: what a later run needs to go on ---
+
+    def _save_state(self, iteration):
+        """Write the image, Adam's memory, and the costs so far."""
+        variables = {v.op.name: v for v in self._variables()}
+        values, costs = self._session_run(variables), self._know_again()
+        history = [(i, *costs) for i, costs in self._history.items()]
+        with whole_file(self.output_dir / "state.npz") as file:
+            np.savez(file, iteration=iteration, history=history, costs=costs, **values)
+
+    def _know_again(self):
+        """Return the image's three costs, and the total's weights of content and of style.
+
+        They agree only where pictures, layers and weights do; the total alone would hide alpha.
+        """
+        total, content, style = self._costs
+        weights = [self._session_run(total, {content: c, style: 1 - c}) for c in (1, 0)]
+        return [*self._session_run(self._costs), *weights]
+
+    def _variables(self):
+        return self._sess.graph.get_collection(tf.GraphKeys.GLOBAL_VARIABLES)
+
+    def _read_state(self):
+        path = self.output_dir / "state.npz"
+        with stored_state(path, "set RESUME = False") as state:
+            first = int(state["iteration"]) + 1
+            state["history"] = state["history"].reshape(-1, 4)
+            state["costs"] = state["costs"].reshape(5)
+            if first < 1:
+                raise ValueError
+        if first >= self.num_iterations:
+            raise ValueError(
+                f"{path} is from a run that did all its {first} iterations: set RESUME = False, or "
+                "ITERATIONS higher"
+            )
+        return state
+
+    def _restore(self):
+        """Take up the state, where it is of a run like this one."""
+        path = self.output_dir / "state.npz"
+        variables = self._variables()
+        try:
+            if len(self._state) != 3 + len(variables):  # two optimisers, and one of them unused
+                raise KeyError
+            for variable in variables:
+                variable.load(self._state[variable.op.name], self._sess)
+        except (KeyError, ValueError):
+            raise ValueError(
+                f"{path} is from a run of another size or optimiser: set RESUME = False"
+            ) from None
+        if not np.allclose(self._know_again(), self._state["costs"], rtol=0.02):
+            raise ValueError(
+                f"{path} is from a run with other pictures or settings: name the same again, or "
+                "set RESUME = False"
+            )
+        self._first = int(self._state["iteration"]) + 1
+        self._history = {int(i): costs for i, *costs in self._state["history"].tolist()}
+
+
+def _same(tensors, others):
+    """Tell whether two lists hold the same tensors."""
+    return len(tensors) == len(others) and all(map(lambda a, b: a is b, tensors, others))
+
+
+def _display(handle, data, prefix=""):
+    """Show data by MIME type, in place of what the handle showed before; return the handle."""
+    if handle is None:
+        return display(data, raw=True, display_id=prefix + uuid4().hex)
+    handle.update(data, raw=True)
+    return handle

@@ -1,0 +1,1 @@
+"""Painting from coarse to fine."""

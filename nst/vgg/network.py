@@ -1,0 +1,234 @@
+"""VGG as a graph: a dictionary of layers, frozen."""
+
+import math
+from contextlib import closing, contextmanager
+from typing import NamedTuple
+
+import numpy as np
+import psutil
+
+from nst.core.config import BYTES_PER_PIXEL, CONFIG
+from nst.core.hardware import choose_kernels, computes_bfloat16
+from nst.lab.tf1 import compute_whole_float32, import_tensorflow
+from nst.vgg.frozen import (
+    ease_gram_matrices,
+    frozen_convolution,
+    frozen_together,
+    keep_arrays_out_of_graphs,
+    round_kernel,
+    session_of_the_graph,
+)
+from nst.vgg.weights import layer_names, read_named_vgg, read_vgg
+
+tf = import_tensorflow()
+
+
+def load_vgg_model(
+    path,
+    height=CONFIG.IMAGE_HEIGHT,
+    width=CONFIG.IMAGE_WIDTH,
+    precision="float32",
+    pooling="average",
+):
+    """Build VGG in the default graph for images of one size, and say which weights it has.
+
+    The network is frozen: no gradient of a weight is ever computed, so an optimiser's
+    `minimize` changes, and pays for, the input alone. Asked again for the same network, in the same
+    graph and session, it returns the one that is there, with which costs may have been written.
+
+    Arguments:
+    path -- weight file, see `read_vgg`
+    height, width -- of the images, in pixels
+    precision -- "float32"; "bfloat16", which computes all convolutions but conv1_1 in that type;
+        or "auto", see `choose_precision`. Pixels and activations are float32 either way.
+    pooling -- "average", better for pictures (Gatys et al., 2015), or "max", as VGG was trained
+
+    Returns:
+    dict of `input`, a tf.Variable of shape (1, height, width, 3) that takes a normalised image,
+    and of a float32 tensor for every layer: the ReLU outputs `conv1_1` … `conv5_4` and the
+    pooled `avgpool1` … `avgpool5`; each block halves height and width, rounding up
+
+    Raises FileNotFoundError or ValueError, and MemoryError where training would not fit.
+    """
+    if tf.executing_eagerly():
+        raise RuntimeError(
+            "TensorFlow runs eagerly here, VGG is built as a graph: call tf.disable_v2_behavior() "
+            "right after the imports"
+        )
+    precision = choose_precision(precision)
+    graph = tf.get_default_graph()
+    owner = session_of_the_graph() or graph  # of the weights
+    settings = (str(path), height, width, precision, pooling)
+    owner.vgg_models = built = getattr(owner, "vgg_models", {})
+    if settings not in built:
+        check_memory(height, width)
+        if not built and owner is not graph:
+            keep_arrays_out_of_graphs(owner)
+        built[settings] = _build_vgg(*settings)
+        ease_gram_matrices(graph)
+    model, description = built[settings]
+    print(description)
+    return model
+
+
+def _build_vgg(path, height, width, precision, pooling):
+    """Build the layers of `load_vgg_model`; return them with the line that describes them."""
+    depth, weights, name = read_named_vgg(path)
+    description = f"VGG-{depth}, {name}, computed in {precision}: {path}"
+    if precision == "bfloat16" and not computes_bfloat16():
+        description += " (on this processor float32 is faster)"
+    return build_vgg(weights, height, width, precision, pooling), description
+
+
+def build_vgg(weights, height, width, precision, pooling="average"):
+    """Build the layers of `load_vgg_model` from weights that are read already; prints nothing.
+
+    Arguments:
+    weights -- as `read_vgg` returns them; taken out of the dict one by one, to be freed
+    height, width -- of the images
+    """
+    model = {"input": _input_variable(height, width)}
+    with frozen_together():
+        for name, layer in _layers(model["input"], weights, precision, pooling):
+            model[name] = tf.cast(layer, tf.float32)
+    return model
+
+
+def _layers(layer, weights, precision, pooling="average"):
+    """Build VGG on an image; yield each layer's name and its tensor, of the precision's type."""
+    compute_whole_float32(tf)
+    dtype = tf.as_dtype(precision)
+    pool = {"average": tf.nn.avg_pool2d, "max": tf.nn.max_pool2d}[pooling]
+    way = choose_kernels(precision)
+    for name in layer_names(19 if "conv3_4" in weights else 16):
+        if name == "conv1_1":  # bfloat16's 8 bits are too few for pixels; 3 channels cost little
+            layer = tf.cast(frozen_convolution(layer, *weights.pop(name), way), dtype)
+        elif name in weights:
+            W, b = weights.pop(name)
+            layer = frozen_convolution(
+                layer, round_kernel(W, dtype), b.astype(dtype.as_numpy_dtype), way
+            )
+        else:
+            layer = pool(layer, ksize=2, strides=2, padding="SAME")
+        yield name, layer
+
+
+def check_memory(height, width, bytes_per_pixel=BYTES_PER_PIXEL, work="training"):
+    """Refuse a size whose training run, or other work, would not fit into the memory free now."""
+    free, memory = _free_memory()
+    need = bytes_per_pixel * height * width
+    if need > free:
+        shrink = math.sqrt(free / need)
+        raise MemoryError(
+            f"{work} on {width}×{height} pixels takes {need / 1e9:.0f} GB of {memory}, "
+            f"{free / 1e9:.0f} GB are free: {math.floor(shrink * width)}×"
+            f"{math.floor(shrink * height)} is the largest size of this shape that fits"
+        )
+
+
+def _free_memory():
+    """Return the bytes that are free where networks are computed, and what to call that memory."""
+    if not tf.config.list_physical_devices("GPU"):
+        return psutil.virtual_memory().available, "memory"
+    with tf.Session(graph=tf.Graph()) as sess:
+        devices = sess.list_devices()
+    limit = next(d.memory_limit_bytes for d in devices if d.device_type == "GPU")
+    used = tf.config.experimental.get_memory_info("GPU:0")["current"]
+    return limit - used, "the GPU's memory"
+
+
+def _input_variable(height, width):
+    """Make the variable that takes an image, with an `assign` that does not grow the graph.
+
+    TensorFlow's own adds an operation and a constant of the image's size with every call.
+    """
+    shape = (1, height, width, CONFIG.COLOR_CHANNELS)
+    variable = tf.Variable(tf.zeros(shape), name="input")
+    latest = {}
+    value = tf.py_func(lambda: latest["image"], [], tf.float32)
+    value.set_shape(shape)
+    assignment = variable.assign(value)
+
+    def assign(image):
+        """Describe the assignment of an array to the input; `sess.run` does it."""
+        if np.shape(image) != shape:
+            raise ValueError(
+                f"the image has shape {np.shape(image)}, the network's input {shape}: load the "
+                "model for the height and width of the image"
+            )
+        sess = tf.get_default_session()
+        if sess is not None and sess.graph is not variable.graph:
+            raise RuntimeError(
+                "this model belongs to an earlier graph: run the cell that loads VGG-19 again, and "
+                "those below it"
+            )
+        latest["image"] = np.array(image, np.float32)
+        return assignment
+
+    variable.assign = assign
+    return variable
+
+
+def choose_precision(precision="auto"):
+    """Choose the type to compute convolutions in.
+
+    Arguments:
+    precision -- "float32", "bfloat16", or "auto": bfloat16 where it is faster than float32, see
+        `computes_bfloat16`
+
+    Returns:
+    "float32" or "bfloat16"
+
+    Raises ValueError for any other precision.
+    """
+    if precision in ("float32", "bfloat16"):
+        return precision
+    if precision != "auto":
+        raise ValueError(f"the precision is {precision!r}: choose 'float32', 'bfloat16' or 'auto'")
+    return "bfloat16" if computes_bfloat16() else "float32"
+
+
+# --- a network for images of every size -----------------------------------------------------------
+
+
+class Weights(NamedTuple):
+    """VGG's weights, read before any work."""
+
+    convolutions: dict  # from layer name to (W, b), rounded to the precision
+    precision: str
+
+
+def read_weights(path, precision):
+    """Read VGG's weights and round them to a precision, "float32" or "bfloat16"."""
+    dtype = tf.as_dtype(precision)
+    _, convolutions = read_vgg(path)
+    for name in set(convolutions) - {"conv1_1"}:
+        W, b = convolutions[name]
+        convolutions[name] = (round_kernel(W, dtype), b)
+    return Weights(convolutions, precision)
+
+
+@contextmanager
+def open_network(weights):
+    """Build VGG for images of every size; give (session, layers); free both at the end.
+
+    Arguments:
+    weights -- Weights
+
+    Returns:
+    context manager of a tf.Session and a dict of tensors: the placeholder `input`, for a normalised
+    image (1, h, w, 3), and every layer, of the precision's type
+    """
+    with closing(tf.Session(graph=tf.Graph())) as sess:
+        with as_defaults(sess), frozen_together():
+            image = tf.placeholder(tf.float32, (1, None, None, CONFIG.COLOR_CHANNELS))
+            layers = _layers(image, dict(weights.convolutions), weights.precision)
+            layers = {"input": image} | dict(layers)
+        yield sess, layers
+
+
+@contextmanager
+def as_defaults(sess):
+    """Have a session and its graph for the default ones."""
+    with sess.graph.as_default(), sess.as_default():
+        yield

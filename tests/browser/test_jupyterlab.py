@@ -1,0 +1,186 @@
+"""The lab in JupyterLab, as a student sees it: make test-browser, or pytest -n0 this file.
+
+JupyterLab is started by the commands of `make lab`, in a copy of the project. This needs Chromium,
+so the file's name keeps it out of a plain `pytest`.
+"""
+
+import base64
+import io
+import json
+import re
+import shutil
+from urllib.parse import urlsplit
+
+import nbformat
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import expect
+
+from nst.assignment.blanks import has_blank
+from nst.assignment.exercises import EXERCISES
+from nst.core.config import LAB
+from nst.lab import runner
+from tests.assignment.filling import filled
+from tests.browser.browsing import MINUTE, copy_project, start
+from tests.conftest import ROOT
+
+pytestmark = pytest.mark.browser
+
+STUDIO = "Studio.ipynb"
+LESSONS = sorted(path.name for path in LAB.parent.glob("Lesson_*.ipynb"))
+
+
+@pytest.fixture
+def page(chromium):
+    """An empty page; what it asks its server for is in `page.asked`."""
+    page = chromium.new_page(viewport={"width": 1200, "height": 900})
+    page.asked = []
+    page.on("request", lambda request: page.asked.append(request.url))
+    yield page
+    page.close()
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A copy of the project with fake weights, and the exercise edition rightly filled in.
+
+    It takes 21 steps on a small picture, and shows the 1st and the 21st. JupyterLab has its
+    settings and its state in there.
+    """
+    folder = tmp_path_factory.mktemp("project")
+    copy_project(folder)
+    shutil.copy(ROOT / "images" / "pyramid.jpg", folder / "output" / "painted.jpg")
+
+    edition = nbformat.read(EXERCISES, as_version=4)
+    for cell in edition.cells:
+        if cell.cell_type == "code" and has_blank(cell.source):
+            cell.source = filled(cell.id)
+    runner.set_parameters(edition, {"ITERATIONS": 21, "SIZE": 96})
+    nbformat.write(edition, folder / "notebooks" / EXERCISES.name)
+
+    # cells out of sight stay in the page
+    settings = folder / "jupyter/lab/user-settings/@jupyterlab/notebook-extension"
+    settings.mkdir(parents=True)
+    (settings / "tracker.jupyterlab-settings").write_text(json.dumps({"windowingMode": "none"}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def address(project):
+    """The address that `make lab` opens, of a JupyterLab that runs."""
+    server, address = start(project, "lab")
+    yield address
+    server.terminate()
+    server.wait()
+
+
+def show(page, address, notebook=None):
+    """Open the address, then a notebook of it if one is named; return its panel."""
+    page.goto(address)
+    page.wait_for_url("**/lab/tree/**")
+    if notebook:
+        parts = urlsplit(page.url)
+        page.goto(f"{parts.scheme}://{parts.netloc}/lab/tree/notebooks/{notebook}?reset")
+    page.get_by_text(re.compile(r"^Python 3.* \| Idle$")).wait_for(timeout=2 * MINUTE)
+    return page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)")
+
+
+def check_figures(panel, notebook):
+    """Check that each figure of a notebook's file shows in its panel."""
+    cells = nbformat.read(notebook, as_version=4).cells
+    outputs = [output for cell in cells for output in cell.get("outputs", [])]
+    pictures = sum("image/jpeg" in output.get("data", {}) for output in outputs)
+    figures = "".join(c.source for c in cells if c.cell_type == "markdown").count("![")
+    images = panel.locator(".jp-RenderedMarkdown img, .jp-RenderedImage img")
+    expect(images).to_have_count(pictures + figures, timeout=MINUTE)
+    loaded = "images => Promise.all(images.map(image => image.decode().catch(() => null)))"
+    images.evaluate_all(loaded)
+    missing = "images => images.filter(i => !i.naturalWidth).map(i => i.src)"
+    assert images.evaluate_all(missing) == []
+    return pictures + figures
+
+
+def test_a_student_runs_all_cells_and_watches_the_picture_evolve(page, address, project):
+    panel = show(page, address)
+    assert urlsplit(page.url).path.endswith(f"/lab/tree/notebooks/{EXERCISES.name}")
+    assert check_figures(panel, EXERCISES) >= 4
+    page.screenshot(path=project / "top.png")
+
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    cells = panel.locator(".jp-CodeCell")
+    finished = cells.last.locator(".jp-InputPrompt", has_text=re.compile(r"\[\d+\]"))
+    errors = panel.locator("[data-mime-type$=error], [data-mime-type$=stderr]")
+    training = cells.filter(has_text="model_nn(sess, generated_image")
+    try:
+        finished.or_(errors).first.wait_for(timeout=5 * MINUTE)
+        training.scroll_into_view_if_needed()
+    finally:
+        page.screenshot(path=project / "run.png")
+    assert errors.all_inner_texts() == []
+
+    expect(training).to_contain_text("Iteration 0")
+    expect(training).to_contain_text("total cost")
+    expect(training).to_contain_text("iteration 21/21")
+    picture = training.get_by_role("img")
+    expect(picture).to_be_visible()  # and, of two that were shown, the only one
+    data = base64.b64decode(picture.get_attribute("src").partition(",")[2])
+    shown = np.asarray(Image.open(io.BytesIO(data)), float)
+    saved = [np.asarray(Image.open(project / "output" / f"{i}.png"), float) for i in (0, 20)]
+    first, last = [np.square(shown - picture).mean() for picture in saved]
+    assert last < first
+
+
+@pytest.mark.parametrize("notebook", [LAB.name, *LESSONS])
+def test_every_figure_shows(page, address, project, notebook):
+    panel = show(page, address, notebook)
+    assert check_figures(panel, LAB.parent / notebook) >= 1
+    page.screenshot(path=project / f"{notebook}.png")
+
+
+def test_images_and_output_can_be_browsed(page, address, project):
+    show(page, address)
+    files = page.locator(".jp-DirListing-content")
+    page.locator(".jp-BreadCrumbs-home").click()
+    expect(files.get_by_text("images", exact=True)).to_be_visible()
+    files.get_by_text("output", exact=True).dblclick()
+    files.get_by_text("painted.jpg", exact=True).dblclick()
+    picture = page.locator(".jp-ImageViewer img")
+    expect(picture).to_be_visible(timeout=MINUTE)
+    assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
+    page.screenshot(path=project / "output.png")
+
+
+def test_nobody_is_asked_for_news(page, address):
+    panel = show(page, address, EXERCISES.name)
+    panel.locator(".jp-CodeCell").first.wait_for(timeout=MINUTE)
+    assert page.get_by_text(re.compile("news", re.I)).count() == 0
+    host = urlsplit(page.url).netloc
+    asked = {urlsplit(url) for url in page.asked if not url.startswith(("file:", "data:", "blob:"))}
+    assert {url.netloc for url in asked} == {host}
+    assert not [url.path for url in asked if re.search("/lab/api/(news|update)", url.path)]
+
+
+def test_the_studio_works_in_jupyterlab(page, address, project):
+    panel = show(page, address, "Studio.ipynb")
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    panel.get_by_role("button", name="Paint", exact=True).click(timeout=MINUTE)
+    said = "There is no photograph yet: choose one, or drop it on this page"
+    expect(panel.get_by_role("alert")).to_have_text(said, timeout=MINUTE)
+    with page.expect_file_chooser() as chooser:
+        panel.get_by_role("button", name="Choose a photograph").click()
+    chooser.value.set_files(ROOT / "images" / "pyramid.jpg")
+    expect(panel.get_by_alt_text("your photograph")).to_be_visible(timeout=MINUTE)
+    page.screenshot(path=project / "studio.png")
+
+
+def test_make_lab_opens_the_solved_lab_when_asked(page, project):
+    server, address = start(project, "lab", "SOLVED=1")
+    try:
+        page.goto(address)
+        page.wait_for_url(f"**/lab/tree/notebooks/{LAB.name}*")
+    finally:
+        server.terminate()
+        server.wait()

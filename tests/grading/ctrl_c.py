@@ -1,0 +1,95 @@
+"""Press Ctrl-C at one moment after the other of a grading: between two calls of its main thread.
+
+    python ctrl_c_in_grading.py FOLDER MOMENTS
+
+FOLDER holds the submissions. All is real, but what runs in the sandboxes: a Python without
+TensorFlow, which sleeps from the first function on. A line of JSON tells what each moment gave.
+"""
+
+import json
+import os
+import random
+import signal
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+import psutil
+
+import nst.grading.grader  # noqa: F401  # imports TensorFlow, so that no moment falls into it
+from nst.grading import command, sandbox
+from nst.grading.submissions import find_notebooks
+
+SLEEPER = """
+import json, struct, sys, time
+
+def say(fields):
+    header = json.dumps([fields, {}]).encode()
+    sys.stdout.buffer.write(struct.pack("<II", len(header), 0) + header)
+    sys.stdout.flush()
+
+say({"warm": True})
+sys.stdin.buffer.read(sum(struct.unpack("<II", sys.stdin.buffer.read(8))))  # the submission
+say({"turn": 1})
+time.sleep(10**6)
+"""
+
+
+def press_once(moment, jobs, folder):
+    """Grade the folder, and press Ctrl-C at the given call, or else once the first one sleeps.
+
+    Returns:
+    what is graded, and the number of the call at which Ctrl-C was pressed
+    """
+    pressed, sleeping, calls, at = threading.Lock(), threading.Event(), 0, 0
+
+    def press():
+        nonlocal at
+        if pressed.acquire(blocking=False):
+            at = calls
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def count(*_):
+        nonlocal calls
+        calls += 1
+        if calls == moment:
+            press()
+
+    class Watched(sandbox.Sandbox):
+        def ask(self, fields, *others, **named):
+            if "name" in fields:
+                sleeping.set()
+            return super().ask(fields, *others, **named)
+
+    def press_late():
+        sleeping.wait()
+        press()
+
+    sandbox_class, sandbox.Sandbox = sandbox.Sandbox, Watched
+    threading.Thread(target=press_late, daemon=True).start()
+    submissions = [(path, folder) for path in find_notebooks(folder)]
+    sys.setprofile(count)
+    try:
+        results = command.grade_all(submissions, 500, jobs, lambda result: None)
+    finally:
+        sys.setprofile(None)
+        sandbox.Sandbox = sandbox_class
+        sleeping.set()
+    return [Path(result["notebook"]).stem for result in results], at
+
+
+def main(folder, moments):
+    examining = {"nst/__init__.py": b"", "nst/grading/worker.py": SLEEPER.encode()}
+    sandbox.stage = lambda: {"weights.mat": b"", **examining}
+    _, calls = press_once(0, 1, folder)
+    for seed in range(moments):
+        moment = random.Random(seed).randint(1, calls)
+        graded, _ = press_once(moment, 1 + seed % 2, folder)
+        left = [str(process) for process in psutil.Process().children(recursive=True)]
+        left += [path.name for path in Path(tempfile.gettempdir()).iterdir()]
+        print(json.dumps({"moment": moment, "graded": graded, "left": left}), flush=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]))

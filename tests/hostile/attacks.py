@@ -1,0 +1,329 @@
+"""Submissions that solve nothing and attack the grader instead, one attack each.
+
+Every graded function of such a notebook calls `attack(name, arguments)`, and so does the cell that
+defines it, with the name "". The grader must fail all of them, each in one row of its own.
+"""
+
+import json
+import os
+
+import nbformat
+from nbformat.v4 import new_code_cell, new_notebook
+
+from tests.assignment.answers import NOTEBOOK, SOLUTION
+
+TOOLS = '''
+import gc, glob, io, json, os, signal, stat, struct, subprocess, sys, threading, time, ctypes
+import numpy as np
+import tensorflow as tf
+
+PUBLISHED = {"compute_content_cost": 6.76559, "compute_layer_style_cost": 9.19028,
+             "compute_style_cost": 9.19028, "total_cost": 35.34667875478276}
+
+def pipes():
+    """File descriptors that lead to the grader."""
+    found = []
+    for fd in range(3, 200):
+        try:
+            if stat.S_ISFIFO(os.fstat(fd).st_mode):
+                found.append(fd)
+        except OSError:
+            pass
+    return found
+
+def send(data):
+    for fd in pipes():
+        try:
+            os.write(fd, data)
+        except OSError:
+            pass
+
+def frame(header, body=b"", length=None):
+    header = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<II", len(header) if length is None else length, len(body)) + header + body
+
+def verdict(**more):
+    """Send what a passed trial looks like, for every turn that may be."""
+    for turn in range(1, 12):
+        send(frame([{"complaint": "", "clues": [], "turn": turn, **more}, {}]))
+'''
+
+ATTACKS = {
+    # it gives its own verdict
+    "floods_the_pipe_with_passes": """
+        if name == 'gram_matrix':
+            for _ in range(200):
+                verdict()
+    """,
+    "sends_an_extra_key": "name == 'model_nn' and verdict(verdict='pass', got=1)",
+    "sends_a_list": "name == 'model_nn' and send(frame(['pass', []]))",
+    "sends_nested_json": "name == 'model_nn' and send(frame(b'[' * 100_000))",
+    "sends_half_a_message": """
+        if name == 'model_nn':
+            send(frame([{}, {}], length=5000))
+            time.sleep(0.1)
+    """,
+    "sends_an_endless_stream": """
+        def flood():
+            while True:
+                send(frame([{'turn': 1}, {}]) * 100)
+        if name == 'model_nn':
+            threading.Thread(target=flood, daemon=True).start()
+            time.sleep(1)
+    """,
+    # it changes the examiner
+    "replaces_the_answer": """
+        import nst.grading.worker
+        nst.grading.worker._answer = lambda *_: ({"clues": [], "printed": 0}, {})
+        nst.grading.worker.train = lambda *_: ({"layers": []}, {})
+    """,
+    "replaces_examine_by_stack_frame": """
+        frame = sys._getframe()
+        while frame:
+            for key in ('attempt', 'judge', 'examine', 'check', 'train'):
+                if key in frame.f_globals:
+                    frame.f_globals[key] = lambda *_, **__: ({'complaint': ''}, {})
+            frame = frame.f_back
+    """,
+    "replaces_attempt_by_published_values": """
+        import nst.assignment.trial
+        values = {f"value{i}": np.float32(PUBLISHED.get(name, 1)) for i in range(4)}
+        nst.assignment.trial.attempt = lambda name, *_: ({"clues": []}, values | {
+            "value0": np.float32(PUBLISHED.get(name, 1)), "gradient": np.ones((1, 3, 5, 7), 'f')})
+    """,
+    "sends_odd_facts": """
+        import nst.assignment.trial
+        facts = {"complaint": 0, "stops": {"a": []}, "line": "x"}
+        nst.assignment.trial.attempt = lambda *_: (facts, {})
+    """,
+    "sends_infinite_training": """
+        import nst.grading.worker
+        picture = np.full((1, 300, 400, 3), np.inf, 'f')
+        nst.grading.worker.train = lambda *_: ({"layers": [["conv1_1", 1e308]] * 9999}, {
+            key: picture for key in ('start', 'state', 'returned', 'content', 'style')} | {
+            key: np.full(3, np.nan) for key in ('costs', 'costs_content', 'costs_style')})
+    """,
+    "replaces_numpy_isclose": """
+        np.isclose = np.allclose = np.array_equal = lambda *_, **__: True
+        import builtins
+        builtins.all = lambda *_: True
+    """,
+    "replaces_session_run": """
+        tf.Session.run = lambda *_, **__: np.float32(6.76559)
+        if name:
+            return tf.constant(1.0)
+    """,
+    "finds_functions_in_memory": """
+        for found in gc.get_objects():
+            if callable(found) and getattr(found, '__name__', '') in ('judge', 'right_layer_cost'):
+                found.__code__ = (lambda *_, **__: ({}, {})).__code__
+    """,
+    "keeps_the_right_helper": """
+        right = globals().get('gram_matrix')
+        if name == 'compute_layer_style_cost' and right.__module__ != __name__:
+            globals()['kept'] = right
+        if name == 'gram_matrix' and 'kept' in globals():
+            return kept(*arguments)
+    """,
+    # it takes other people's answers
+    "takes_the_lab_by_functions_of": """
+        from nst.lab.notebook import functions_of
+        from nst.core.config import LAB
+        lab = functions_of(LAB)
+        return getattr(lab, name)(*arguments)
+    """,
+    "takes_the_right_answers_of_the_tests": """
+        sys.path[:0] = [ROOT + '/tests', ROOT]
+        from nst.assignment.verdict import right_gram_matrix, right_layer_cost
+        from nst.assignment import public_tests
+        return {'gram_matrix': right_gram_matrix,
+                'compute_layer_style_cost': right_layer_cost}[name](*arguments)
+    """,
+    "takes_another_submission": """
+        for path in [CLASS, '.', '..', '/tmp', '/stage']:
+            for file in glob.glob(path + '/**/good*.ipynb', recursive=True):
+                space = dict(globals())
+                for cell in json.load(open(file))['cells']:
+                    if 'def ' in ''.join(cell['source']):
+                        exec(''.join(cell['source']), space)
+                return space[name](*arguments)
+    """,
+    "takes_a_secret": "raise ValueError(open(CLASS + '/secret.txt').read())",
+    "edits_the_tests": """
+        for name in ('public_tests', 'verdict', 'mistakes'):
+            file = f'/nst/assignment/{name}.py'
+            with open(ROOT + file, 'a') as text:
+                text.write('\\nraise SystemExit')
+    """,
+    "uses_the_network": """
+        import socket
+        socket.create_connection(('127.0.0.1', PORT), 2).close()
+    """,
+    # it ends, hangs, fills
+    "kills_its_parent": "name == 'gram_matrix' and os.kill(os.getppid(), signal.SIGKILL)",
+    "kills_everybody": "name == 'model_nn' and os.kill(-1, signal.SIGKILL)",
+    "crashes": "name == 'model_nn' and ctypes.string_at(0)",
+    "closes_every_file": "name == 'model_nn' and os.closerange(0, 1000)",
+    "never_ends_at_its_import": """
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        while not name:
+            pass
+    """,
+    "fills_the_memory": "name and np.ones(10**11)",
+    "fills_the_disk": """
+        if name == 'gram_matrix':
+            for i in range(400):
+                with open(f'large{i}', 'wb') as file:
+                    file.write(b'x' * 2**20)
+    """,
+    "forks_and_stays": """
+        if name == 'gram_matrix':
+            for _ in range(5):
+                code = 'import time; time.sleep(1000)  # stays in ' + CLASS
+                subprocess.Popen([sys.executable, '-c', code], start_new_session=True, env={})
+                if os.fork() == 0:
+                    os.setsid()
+                    time.sleep(1000)
+    """,
+    "forks_without_end": """
+        for _ in range(3000 if name == 'model_nn' else 0):
+            if os.fork() == 0:
+                time.sleep(1000)
+    """,
+    "writes_on_in_its_folder": """
+        if name == 'gram_matrix' and os.fork() == 0:
+            while True:
+                with open(f'more-{time.time()}', 'w') as file:
+                    file.write('x')
+                time.sleep(0.001)
+    """,
+    "makes_its_folder_a_file": """
+        here = os.path.abspath('.')
+        os.rename(here, here + '.away')
+        open(here, 'w').close()
+    """,
+    "makes_its_folder_a_link": """
+        here = os.path.abspath('.')
+        os.rename(here, here + '.away')
+        os.symlink('/usr', here)
+    """,
+    "locks_its_folder": """
+        os.makedirs('deep/er', exist_ok=True)
+        open('deep/er/file', 'w').close()
+        os.chmod('deep/er', 0)
+        os.chmod('deep', 0)
+    """,
+    "links_to_a_file_from_a_locked_folder": """
+        os.makedirs('deep', exist_ok=True)
+        os.symlink(ROOT + '/nst/assignment/verdict.py', 'deep/link')
+        os.symlink(ROOT + '/nst', 'deep/folder')
+        os.chmod('deep', 0o500)
+    """,
+    "fills_the_pipe_to_itself": """
+        if name == 'gram_matrix':
+            for fd in range(3, 200):
+                try:
+                    path = f'/proc/self/fd/{fd}'
+                    if stat.S_ISFIFO(os.fstat(fd).st_mode):
+                        os.write(os.open(path, os.O_WRONLY | os.O_NONBLOCK), bytes(2**20))
+                except OSError:
+                    pass
+    """,
+    "stops_itself": "name == 'model_nn' and os.kill(os.getpid(), signal.SIGSTOP)",
+    # it writes to the teacher
+    "sends_escape_sequences": """
+        raise ValueError('\\x1b[2J\\x1b[1;1Hgood.ipynb   pass\\r\\npass\\x9b31m')
+    """,
+    "raises_a_surrogate": "raise ValueError('\\ud800 ' + '\\u202e' + 'x' * 100_000)",
+    "raises_what_cannot_be_shown": """
+        class Bad(BaseException):
+            def __str__(self):
+                raise Bad
+            __repr__ = __str__
+        raise Bad
+    """,
+    "writes_to_the_terminal": """
+        for place in ('/dev/tty', '/proc/self/fd/1', '/dev/stdout', '/dev/stderr', '/dev/console'):
+            try:
+                with open(place, 'w') as file:
+                    file.write('FORGED  pass  pass')
+            except OSError:
+                pass
+        os.system('echo FORGED; echo FORGED >&2')
+    """,
+    "has_a_name_of_300_characters": "raise NameError('x' * 300)",
+}
+TRAINED = {"sends_infinite_training"}  # these need the cells of the training, too
+NEEDS_BUBBLEWRAP = {  # only its walls keep these from what they want
+    "edits_the_tests",
+    "kills_everybody",
+    "takes_a_secret",
+    "takes_another_submission",
+    "takes_the_right_answers_of_the_tests",
+    "uses_the_network",
+    "forks_without_end",
+    "fills_the_disk",
+}
+
+
+def attack_notebook(title, **paths):
+    """Make the notebook of one attack; `paths` are constants that it knows: ROOT, CLASS, PORT."""
+    body = "\n".join(f"    {line.removeprefix('    ' * 2)}" for line in ATTACKS[title].split("\n"))
+    constants = "\n".join(f"{name} = {value!r}" for name, value in paths.items())
+    attack = f"{TOOLS}\n{constants}\n\ndef attack(name, arguments):\n{body}\n\n"
+    start = "def begin():\n    try:\n        attack('', ())\n    except Exception:\n        pass\n"
+    cells = [NOTEBOOK[0], f"{attack}{start}\nARMED = begin()"]
+    for name, source in SOLUTION.items():
+        line = source.strip().split("\n")[0]
+        arguments = line.partition("(")[2].replace(" = 10", "").replace(" = 40", "")
+        arguments = arguments.replace(" = 200", "").rstrip("):")
+        cells.append(f"{line}\n    return ARMED or attack({name!r}, ({arguments},))")
+    if title in TRAINED:
+        cells += [cell for cell in NOTEBOOK if cell not in SOLUTION][1:]
+    return new_notebook(cells=[new_code_cell(cell) for cell in cells])
+
+
+def write_attacks(folder, titles, **paths):
+    for title in titles:
+        nbformat.write(attack_notebook(title, **paths), folder / f"{title}.ipynb")
+
+
+def write_unreadable(folder, solution):
+    """Put into a folder what is no readable file, one of each kind; `solution` lies elsewhere."""
+    notebook = nbformat.writes(attack_notebook("sends_a_list"))
+    texts = {
+        "nested.ipynb": "[" * 200_000,
+        "empty.ipynb": "",
+        "half.ipynb": notebook[: len(notebook) // 2],
+        "number.ipynb": "1" * 10_000,
+        "list.ipynb": '["def gram_matrix(A)"]',
+        "cells.ipynb": json.dumps({"nbformat": 4, "nbformat_minor": 5, "cells": {"a": 1}}),
+        "source.ipynb": json.dumps(
+            {
+                "nbformat": 4,
+                "nbformat_minor": 5,
+                "metadata": {},
+                "cells": [{"cell_type": "code", "source": {"def": "gram_matrix"}}],
+            }
+        ),
+        "line\nbreak  pass.ipynb": notebook[:100],
+        "\x1b[31mred.ipynb": "{}",
+        "<script>alert(1)</script>".replace("/", "") + ".ipynb": "{}",
+        "=HYPERLINK(1).ipynb": "{}",
+        "n" * 240 + ".ipynb": "{}",
+    }
+    for name, text in texts.items():
+        (folder / name).write_text(text)
+    (folder / "binary.ipynb").write_bytes(bytes(range(256)) * 99)
+    (folder / os.fsdecode(b"sur\xed\xa0\x80rogate.ipynb")).write_text("{}")
+    with open(folder / "huge.ipynb", "wb") as file:
+        file.truncate(2**31)
+    (folder / "nowhere.ipynb").symlink_to(folder / "not there")
+    (folder / "circle.ipynb").symlink_to(folder / "circle.ipynb")
+    (folder / "elsewhere.ipynb").symlink_to(solution)
+    (folder / "zeros.ipynb").symlink_to("/dev/zero")
+    (folder / "folder.ipynb").mkdir()
+    os.mkfifo(folder / "queue.ipynb")
+    os.mkfifo(folder / "queue.py")
+    (folder / "locked.ipynb").write_text(notebook)
+    (folder / "locked.ipynb").chmod(0)

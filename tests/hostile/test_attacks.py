@@ -1,0 +1,394 @@
+"""A teacher can trust the grader with strangers: whatever one of them does is that one's row."""
+
+import csv
+import errno
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import unicodedata
+
+import nbformat
+import numpy as np
+import psutil
+import pytest
+
+from nst.assignment import verdict
+from nst.assignment.spec import FUNCTIONS, TRAINING
+from nst.grading import protocol, reports, sandbox
+from nst.grading.grader import Examiner
+from nst.grading.sandbox import bubblewrap
+from tests.assignment.answers import CONTENT, GRAM, LAYER, ODD, course_notebook, wrong_source
+from tests.conftest import ROOT
+from tests.hostile import attacks
+
+pytestmark = pytest.mark.hostile
+
+WALLS = bubblewrap()
+ALONE = [  # what a process and a folder of its own must bear without bubblewrap, too
+    "forks_and_stays",
+    "kills_its_parent",
+    "locks_its_folder",
+    "fills_the_pipe_to_itself",
+    "links_to_a_file_from_a_locked_folder",
+    "makes_its_folder_a_file",
+    "makes_its_folder_a_link",
+    "writes_on_in_its_folder",
+]
+CLASS = {  # the class around them: what is wrong with each
+    "good_a": {},
+    "good_b": {},
+    "wrong_content": {CONTENT: "the 1/4 is forgotten"},
+    "wrong_gram": {GRAM: "the wrong side", LAYER: "gram_matrix that it calls", TRAINING: ""},
+    "wrong_training": {TRAINING: "J is not 10 * J_content + 40 * J_style"},
+}
+
+
+def write_class(folder):
+    """Five students: two right, one with a wrong fraction, one with a wrong side, one swapped."""
+    fraction = wrong_source(CONTENT, ["4 * n_H => n_H"])
+    side = wrong_source(GRAM, ["A, tf.transpose(A) => tf.transpose(A), A"])
+    notebooks = {
+        "good_a": course_notebook(),
+        "good_b": course_notebook(),
+        "wrong_content": course_notebook(**{CONTENT: fraction}),
+        "wrong_gram": course_notebook(**{GRAM: side}),
+        "wrong_training": course_notebook(
+            "J_style, alpha = 10, beta = 40)\nopt => J_style, 40, 10)\nopt"
+        ),
+    }
+    for name, notebook in notebooks.items():
+        nbformat.write(notebook, folder / f"{name}.ipynb")
+
+
+def grade(folder, *options, walls=True, **popen):
+    """Run the command on a folder; return (exit status, stdout, stderr)."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(folder.parent / "tmp")}
+    if not walls:
+        environment["PATH"] = str(folder.parent)  # where no bwrap is
+    (folder.parent / "tmp").mkdir(exist_ok=True)
+    command = [sys.executable, "-m", "nst", "grade", str(folder), *options]
+    run = subprocess.run(
+        command, cwd=folder.parent, env=environment, capture_output=True, text=True, **popen
+    )
+    return run.returncode, run.stdout, run.stderr
+
+
+def by_name(output):
+    """Read the JSON of a grading: {name: {function: row}}."""
+    return {
+        os.path.basename(result["notebook"]): {row["function"]: row for row in result["rows"]}
+        for result in json.loads(output)
+    }
+
+
+def check_class(rows):
+    """Each of the class has its own grade, as if it were alone."""
+    for name, faults in CLASS.items():
+        found = rows[f"{name}.ipynb"]
+        failed = {function for function, row in found.items() if row["verdict"] == "fail"}
+        assert failed >= set(faults), name
+        if name != "wrong_gram":  # on whose side the layer cost and all above it depend
+            is_content = name == "wrong_content"
+            assert failed == {*faults, *([TRAINING] if is_content else [])}, name
+        for function, said in faults.items():
+            assert said in found[function]["diagnosis"], name
+
+
+def check_hostile(rows, titles):
+    for title in titles:
+        found = rows[f"{title}.ipynb"]
+        assert list(found) == [*FUNCTIONS, TRAINING], title
+        passed = [function for function, row in found.items() if row["verdict"] == "pass"]
+        assert passed == [], title
+
+
+def check_nothing_is_left(folder):
+    """No process and no folder of the grader's remains."""
+    assert list((folder.parent / "tmp").iterdir()) == []
+    for process in psutil.process_iter(["cmdline", "environ"]):
+        told = " ".join(process.info["cmdline"] or [])
+        place = (process.info["environ"] or {}).get("PYTHONPATH", "")
+        assert f"# stays in {folder}" not in told, process
+        assert str(folder.parent) not in place, process
+
+
+def test_no_attack_passes_or_harms_the_class(tmp_path):
+    """All attacks and a class of five in one run."""
+    folder = tmp_path / "class"
+    folder.mkdir()
+    (folder / "secret.txt").write_text("the teacher's secret")
+    titles = [t for t in attacks.ATTACKS if WALLS or t not in attacks.NEEDS_BUBBLEWRAP]
+    project = tmp_path / "project"  # what an attack that gets out would damage
+    shutil.copytree(ROOT / "nst", project / "nst")
+    shutil.copytree(ROOT / "tests", project / "tests")
+    before = {file: file.read_bytes() for file in project.rglob("*.py")}
+    write_class(folder)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0)
+        port = server.getsockname()[1]
+        attacks.write_attacks(folder, titles, ROOT=str(project), CLASS=str(folder), PORT=port)
+        status, output, errors = grade(folder, "--json", "--jobs", "2")
+        with pytest.raises(BlockingIOError):  # nobody called
+            server.accept()
+    assert status == 1, errors
+    assert "Traceback" not in errors
+    rows = by_name(output)
+    assert sorted(rows) == sorted([*(f"{t}.ipynb" for t in titles), *(f"{n}.ipynb" for n in CLASS)])
+    check_hostile(rows, titles)
+    check_class(rows)
+    check_nothing_is_left(folder)
+    assert {file: file.read_bytes() for file in project.rglob("*.py")} == before
+    assert "the teacher's secret" not in output
+    assert "FORGED" not in output + errors
+    if not WALLS:
+        left_out = ", ".join(sorted(attacks.NEEDS_BUBBLEWRAP))
+        pytest.skip(f"bubblewrap is not there, so these attacks were left out: {left_out}")
+
+
+def test_there_are_forty_attacks_at_least(tmp_path):
+    attacks.write_unreadable(tmp_path, tmp_path)
+    assert len(attacks.ATTACKS) + len(list(tmp_path.iterdir())) >= 60
+
+
+def test_attacks_on_processes_and_folders_fail_without_bubblewrap(tmp_path):
+    folder = tmp_path / "class"
+    folder.mkdir()
+    nbformat.write(course_notebook(), folder / "good.ipynb")
+    linked = tmp_path / "nst" / "judging.py"
+    linked.parent.mkdir(mode=0o750)
+    linked.touch(mode=0o640)
+    attacks.write_attacks(folder, ALONE, ROOT=str(tmp_path), CLASS=str(folder), PORT=9)
+    options = ("--json", "--jobs", "2")
+    status, output, errors = grade(folder, *options, walls=False)
+    assert status == 1, errors
+    assert errors == f"{reports.NO_BUBBLEWRAP}\n"
+    rows = by_name(output)
+    check_hostile(rows, ALONE)
+    assert [stat.filemode(path.stat().st_mode) for path in (linked, linked.parent)] == [
+        "-rw-r-----",
+        "drwxr-x---",
+    ]
+    assert {row["verdict"] for row in rows["good.ipynb"].values()} == {"pass"}
+    check_nothing_is_left(folder)
+
+
+def test_bubblewrap_that_may_not_work_counts_as_missing(tmp_path, monkeypatch):
+    """So it is where AppArmor forbids user namespaces, as Ubuntu's does."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    command = tmp_path / "bwrap"
+    command.write_text("#!/bin/sh\necho 'bwrap: setting up uid map: Permission denied' >&2\nexit 1")
+    command.chmod(0o755)
+    assert shutil.which("bwrap")
+    assert not bubblewrap.__wrapped__()
+
+
+def test_thirty_files_make_thirty_rows_and_a_report(tmp_path):
+    """One of each kind that cannot be read, among what can be."""
+    folder = tmp_path / "class"
+    folder.mkdir()
+    solution = tmp_path / "solution.ipynb"
+    nbformat.write(course_notebook(), solution)
+    attacks.write_unreadable(folder, solution)
+    attacks.write_attacks(folder, ["sends_escape_sequences"])
+    nbformat.write(course_notebook(), folder / "good10.ipynb")
+    for number in range(30 - len(list(folder.iterdir()))):
+        (folder / f"good{number}.ipynb").write_bytes((folder / "half.ipynb").read_bytes())
+    assert len(list(folder.iterdir())) == 30
+    report = tmp_path / "report.html"
+    status, output, errors = grade(folder, "--report", str(report))
+    assert status == 1, errors
+    _, *lines = output.splitlines()
+    assert len(lines) == 30
+    passed = [line.split()[0] for line in lines if line.split()[-7:] == ["pass"] * 7]
+    assert len(passed) == 1
+    assert passed[0].endswith("good10.ipynb")
+    assert all(line.split()[-7:] == ["fail"] * 7 for line in lines if "good10" not in line)
+    characters = {unicodedata.category(c) for c in output.replace("\n", "")}
+    assert not [kind for kind in characters if kind in ("Cc", "Cf", "Cs", "Co")]
+    assert max(map(len, lines)) < 140
+
+    page = report.read_text("utf-8")
+    assert page.count('class="row') == 31
+    assert "<script" not in page.lower()
+    assert not re.search(r"\b(src|href)=|url\(", page)  # it needs nothing else
+    assert page.index("good2.ipynb") < page.index("good10.ipynb")
+    assert "&lt;script&gt;" in page
+    assert page.count("<details>") == 29
+    with open(report.with_suffix(".csv"), encoding="utf-8-sig", newline="") as file:
+        table = list(csv.reader(file))
+    assert len(table) == 31
+    assert not [cell for row in table for cell in row if cell[:1] in ("=", "+", "@")]
+    feedback = sorted((tmp_path / "report-feedback").iterdir())
+    assert len(feedback) == 30
+    good = next(file for file in feedback if "good10" in file.name)
+    assert "gram_matrix: All tests passed." in good.read_text()
+    assert "7 of 7 passed" in good.read_text()
+
+    status, output, errors = grade(folder, "--report", str(report))
+    assert (status, output) == (2, "")
+    assert errors.endswith("report.html is there already: name another report, or move it away\n")
+
+
+def test_odd_forms_pass_and_what_is_amiss_is_named_as_such(tmp_path):
+    """A failed import, a method: no NameError, no loop, no NumPy is blamed for them."""
+    folder = tmp_path / "class"
+    folder.mkdir()
+    for name, edits in ODD.items():
+        nbformat.write(course_notebook(*edits), folder / f"{name}.ipynb")
+    marked = b"\xef\xbb\xbf" + nbformat.writes(course_notebook()).encode()
+    (folder / "MARKED.IPYNB").write_bytes(marked)
+    cells = [cell.source.replace("%mat", "# %mat") for cell in course_notebook().cells]
+    script = "\ufeff" + "".join(f"# %%\n{cell}\n\n" for cell in cells)
+    (folder / "script.py").write_text(script, "utf-8", newline="\r\n")
+    amiss = course_notebook(
+        "\nimport os => import no_such_package as nsp\nimport os",
+        "    GA = =>     nsp.begin(); GA =",
+        "def total_cost( => class Costs:\n  def total_cost(",
+        "    J = alpha => \n    J = alpha",
+    )
+    nbformat.write(amiss, folder / "amiss.ipynb")
+    _, output, errors = grade(folder, "--json")
+    rows = by_name(output)
+    said = {name: row["diagnosis"] for name, row in rows.pop("amiss.ipynb").items()}
+    assert "nsp is not there, as cell 1 stops with ModuleNotFoundError" in said[GRAM]
+    assert "it is a method of the class Costs" in said["total_cost"]
+    assert len(rows) == len(ODD) + 2
+    failed = [row for each in rows.values() for row in each.values() if row["verdict"] != "pass"]
+    assert failed == [], errors
+
+
+def test_ctrl_c_shows_what_is_graded_so_far(tmp_path):
+    folder = tmp_path / "class"
+    folder.mkdir()
+    (tmp_path / "tmp").mkdir()
+    (folder / "a.ipynb").write_text("{}")
+    endless = "def compute_content_cost(a_C, a_G):\n    while True:\n        pass"
+    nbformat.write(course_notebook(**{CONTENT: endless}), folder / "b.ipynb")
+    command = [sys.executable, "-m", "nst", "grade", str(folder), "--limit", "500"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path / "tmp")}
+    with subprocess.Popen(
+        command,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as run:
+        run.stdout.readline()
+        assert run.stdout.readline().split()[-7:] == ["fail"] * 7
+        os.killpg(run.pid, signal.SIGINT)
+        try:
+            rest, errors = run.communicate(timeout=120)
+        finally:
+            run.kill()
+    assert run.returncode == 130
+    assert rest == ""
+    assert errors.splitlines()[-1] == "stopped after 1 of 2 submissions"
+    assert "Traceback" not in errors
+    check_nothing_is_left(folder)
+
+
+def test_ctrl_c_ends_the_grading_at_any_moment(tmp_path):
+    """Never is it lost, nothing is left, and what is graded is shown."""
+    folder, temporary = tmp_path / "class", tmp_path / "tmp"
+    folder.mkdir()
+    temporary.mkdir()
+    (folder / "a.ipynb").write_text("{}")
+    for name in "bc":
+        nbformat.write(course_notebook(), folder / f"{name}.ipynb")
+    run = subprocess.run(
+        [sys.executable, str(ROOT / "tests" / "ctrl_c_in_grading.py"), str(folder), "32"],
+        env=os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(temporary)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert run.returncode == 0, run.stderr
+    moments = [json.loads(line) for line in run.stdout.splitlines()]
+    assert len(moments) == 32
+    assert [moment for moment in moments if moment["left"]] == []
+    assert [moment for moment in moments if moment["graded"] not in ([], ["a"])] == []
+
+
+def message(header, body=b""):
+    header = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return protocol.LENGTHS.pack(len(header), len(body)) + header + body
+
+
+GARBLED = {
+    "announces 4 GB": b"\xff" * 8,
+    "no JSON": message(b"{,}"),
+    "nested JSON": message(b"[" * 100_000),
+    "a number of 10,000 digits": message(b"[{}, {" + b'"a": ' + b"9" * 10_000 + b"}]"),
+    "no pair": message({"a": 1}),
+    "a list of facts": message([[], {}]),
+    "an array of objects": message([{}, {"a": ["|O", [1]]}], bytes(8)),
+    "an array of a list": message([{}, {"a": [["<f4"], [1]]}], bytes(8)),
+    "a negative size": message([{}, {"a": ["<f4", [-1, -1]]}], bytes(8)),
+    "a size of true": message([{}, {"a": ["<f4", [True]]}], bytes(8)),
+    "an array past its message": message([{}, {"a": ["<f4", [3]]}], bytes(8)),
+    "forty dimensions": message([{}, {"a": ["<f4", [1] * 40]}], bytes(8)),
+}
+
+
+@pytest.mark.parametrize("title", GARBLED)
+def test_no_message_but_the_agreed_one_is_read(title):
+    with pytest.raises(protocol.Garbled, match=r"^(a message|an array) "):
+        protocol.read(io.BytesIO(GARBLED[title]))
+
+
+def test_message_keeps_facts_and_arrays():
+    stream = io.BytesIO()
+    arrays = {
+        "one": np.float32(6.5),
+        "none": np.zeros((0, 3)),
+        "more": np.arange(6).reshape(2, 3).T,
+    }
+    protocol.write(stream, {"says": "ü"}, arrays)
+    stream.seek(0)
+    facts, found = protocol.read(stream)
+    assert facts == {"says": "ü"}
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(found[name], array)
+    with pytest.raises(EOFError):
+        protocol.read(io.BytesIO(stream.getvalue()[:-1]))
+
+
+@pytest.mark.parametrize(
+    "facts", [{"verdict": "pass"}, {"complaint": 0}, {"clues": [1]}, {"line": True}, {"got": 1.0}]
+)
+def test_facts_of_another_kind_are_refused(facts):
+    with pytest.raises(ValueError, match="is not what a trial gives"):
+        verdict.check_facts(facts)
+
+
+def test_full_disk_is_not_the_students_fault(tmp_path, monkeypatch):
+    nbformat.write(course_notebook(), tmp_path / "good.ipynb")
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    rooms = sandbox.Rooms(jobs=1, count=1)
+    monkeypatch.setattr(sandbox.tempfile, "mkdtemp", full)
+    with rooms:
+        rows = Examiner(rooms, limit=5).grade(tmp_path / "good.ipynb")
+    said = "it could not be graded here (No space left on device): grade it again."
+    assert [row["diagnosis"] for row in rows] == [said] * 7
+
+
+def test_printed_text_is_one_line_without_controls():
+    forged = "a\x1b[2J\r\nb\u2028c\u202ed\ud800e\x9bf\x00" + "x" * 600
+    shown = reports.printable(forged)
+    assert shown.startswith("a�[2J b c�d�e�f�xxx")
+    assert len(shown) == 500
+    assert shown.endswith("…")
+    assert reports.short_name("class/" + "n" * 300 + "/who.ipynb").endswith("nn/who.ipynb")
+    assert len(reports.short_name("n" * 300)) == reports.NAME_WIDTH

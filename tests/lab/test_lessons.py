@@ -1,0 +1,580 @@
+"""The companion lessons: each runs to its end, is stored clean, and agrees with NumPy."""
+
+import re
+from types import SimpleNamespace
+
+import nbformat
+import numpy as np
+import pytest
+import scipy.ndimage
+import tensorflow.compat.v1 as tf
+
+import nst_utils
+from nst.core.config import LAB
+from nst.lab import runner
+from nst.painting import costs, painter
+from nst.vgg.tiny import write_fake_vgg
+from tests.conftest import ROOT
+
+pytestmark = pytest.mark.numbers
+SHAPE = (1, 5, 3, 4)  # n_H, n_W, n_C all different: a swapped axis shows
+REAL_WEIGHTS = ROOT / nst_utils.CONFIG.VGG_MODEL
+TINY = {"HEIGHT": 48, "WIDTH": 64, "ITERATIONS": 4, "PRECISION": "float32"}
+TINY_SIZE = 120  # of the longest side, in the lesson that paints from coarse to fine: two levels
+
+# What the issue of each lesson is, as its run prints it, and the files that it leaves.
+LESSONS = {
+    "Lesson_1_Feature_Maps": (["conv5_1"], set()),
+    "Lesson_2_Recreate_Content_and_Style": (
+        ["the loss fell"],
+        {f"content_conv{i}_2.gif" for i in range(1, 6)} | {"style.gif", "both.gif"},
+    ),
+    "Lesson_3_Choosing_the_Content_Layer": (["operations after 4 runs, as before: True"], set()),
+    "Lesson_4_Eager_Style_Transfer": (
+        ["block5_conv4", "with total variation"],
+        {"eager_style_transfer.gif", "eager_style_transfer.jpg"},
+    ),
+    "Lesson_5_Adaptive_Loss_Weights": (
+        ["iteration  0, adjustments: content", "a weight for each layer"],
+        {"adaptive_loss_weights.gif", "adaptive_loss_weights.jpg"},
+    ),
+    "Lesson_6_Optimizers_and_Starting_Images": (["operations added to the graph: 0"], set()),
+    "Lesson_7_Coarse_to_Fine": (["120×90", "the same image: True", "luminance only"], set()),
+}
+each_lesson = pytest.mark.parametrize("lesson", LESSONS)
+
+
+def notebook_of(lesson):
+    return ROOT / "notebooks" / f"{lesson}.ipynb"
+
+
+def outputs_of(notebook):
+    return [output for cell in notebook.cells for output in cell.get("outputs", [])]
+
+
+def text_of(outputs):
+    return "".join(output.get("text", "") for output in outputs)
+
+
+def number_of_pictures(notebook):
+    return sum("image/jpeg" in output.get("data", {}) for output in outputs_of(notebook))
+
+
+@pytest.fixture
+def functions():
+    return lambda lesson: nst_utils.functions_of(notebook_of(lesson))
+
+
+@pytest.fixture
+def activations():
+    rng = np.random.default_rng(0)
+    return rng.normal(1, 4, SHAPE).astype(np.float32), rng.normal(1, 4, SHAPE).astype(np.float32)
+
+
+def evaluate(function, *arrays):
+    with tf.Graph().as_default(), tf.Session() as sess:
+        return sess.run(function(*map(tf.constant, arrays)))
+
+
+def gram(a):
+    return np.einsum("mhwi,mhwj->ij", a, a)
+
+
+# --- the whole notebooks -------------------------------------------------------------------------
+
+
+@each_lesson
+def test_a_lesson_runs_from_top_to_bottom(lesson, fake_weights, tmp_path):
+    weights = fake_weights
+    if lesson == "Lesson_4_Eager_Style_Transfer":  # Keras fixes the sizes of VGG-19's layers
+        weights = REAL_WEIGHTS
+        if not weights.exists():
+            pytest.skip("needs the weights: make weights")
+    values = TINY | {"VGG_MODEL": str(weights), "OUTPUT_DIR": str(tmp_path)}
+    values |= {"VGG_16_MODEL": str(tmp_path / "absent.mat"), "SIZE": TINY_SIZE}
+    runner.run(notebook_of(lesson), tmp_path, values)
+
+    executed = nbformat.read(tmp_path / f"{lesson}.ipynb", as_version=4)
+    promised, files = LESSONS[lesson]
+    text = text_of(outputs_of(executed))
+    assert all(words in text for words in promised)
+    assert ": False" not in text  # what the checks print
+    assert not any(output.get("name") == "stderr" for output in outputs_of(executed))
+    stored = nbformat.read(notebook_of(lesson), as_version=4)
+    assert number_of_pictures(executed) == number_of_pictures(stored) > 0
+    assert {path.name for path in tmp_path.iterdir()} == files | {f"{lesson}.ipynb"}
+
+
+def test_the_adaptive_lesson_takes_vgg_16_where_its_file_is_present(tmp_path):
+    weights = tmp_path / "imagenet-vgg-verydeep-16.mat"
+    write_fake_vgg(weights, depth=16)
+    values = TINY | {"VGG_MODEL": "absent.mat", "VGG_16_MODEL": str(weights)}
+    lesson = notebook_of("Lesson_5_Adaptive_Loss_Weights")
+    runner.run(lesson, tmp_path, values | {"OUTPUT_DIR": str(tmp_path)})
+    text = text_of(outputs_of(nbformat.read(tmp_path / lesson.name, as_version=4)))
+    assert "VGG-16, unknown weights" in text
+    assert "13 style layers: conv1_1" in text
+
+
+@each_lesson
+def test_a_stored_lesson_is_one_clean_run(lesson):
+    notebook = nbformat.read(notebook_of(lesson), as_version=4)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    outputs = outputs_of(notebook)
+    assert not any(o.output_type == "error" or o.get("name") == "stderr" for o in outputs)
+    assert "8-bit weights" in text_of(outputs)
+    assert str(ROOT) not in str(outputs)
+    assert ": False" not in text_of(outputs)
+    assert notebook_of(lesson).stat().st_size < 1.5e6
+
+
+@each_lesson
+def test_a_lesson_that_is_run_again_first_closes_its_session(lesson):
+    cells = nbformat.read(notebook_of(lesson), as_version=4).cells
+    code = [cell.source for cell in cells if cell.cell_type == "code"]
+    opening = [source for source in code if "InteractiveSession()" in source]
+    for source in opening:
+        assert source.index("nst_utils.close_session()") < source.index("InteractiveSession()")
+
+
+# --- the way from one to the next ----------------------------------------------------------------
+
+CONTENTS = ROOT / "notebooks" / "Lessons.ipynb"
+NAMES = [f"{lesson}.ipynb" for lesson in LESSONS]
+
+
+def links_of(text):
+    return re.findall(r"\]\(([^)]+\.ipynb)\)", text)
+
+
+def markdown_of(path):
+    notebook = nbformat.read(path, as_version=4)
+    return [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+
+
+def test_every_lesson_is_tested_here():
+    assert sorted(path.name for path in CONTENTS.parent.glob("Lesson_*.ipynb")) == NAMES
+
+
+@each_lesson
+def test_a_lesson_leads_back_and_on(lesson):
+    cells = nbformat.read(notebook_of(lesson), as_version=4).cells
+    place = NAMES.index(f"{lesson}.ipynb")
+    before, after = NAMES[max(place - 1, 0) : place], NAMES[place + 1 : place + 2]
+    assert {cells[1].cell_type, cells[-1].cell_type} == {"markdown"}
+    assert links_of(cells[1].source) == [*before, CONTENTS.name, LAB.name, *after]
+    assert cells[-1].source == cells[1].source
+
+
+@pytest.mark.parametrize("notebook", [*LESSONS, CONTENTS.stem])
+def test_links_among_the_notebooks_resolve(notebook):
+    links = links_of("\n".join(markdown_of(notebook_of(notebook))))
+    assert [name for name in links if not (CONTENTS.parent / name).is_file()] == []
+
+
+def test_the_contents_list_every_lesson_once_and_in_order():
+    (text,) = markdown_of(CONTENTS)
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if "](Lesson_" in line]
+    assert [link for row in rows for link in links_of(row[0])] == NAMES
+    for _, question, seen, minutes in rows:
+        assert question.endswith("?")
+        assert seen
+        assert int(minutes) <= 3
+    assert LAB.name in links_of(text)
+
+
+def test_the_lab_lists_the_lessons_with_the_questions_of_the_contents():
+    contents, lab = "\n".join(markdown_of(CONTENTS)), "\n".join(markdown_of(LAB))
+    assert CONTENTS.name in links_of(lab)
+    rows = re.findall(r"\d\. (\[[^]]+\]\(Lesson_\S+\)) \| (.+?) \|", contents)
+    assert len(rows) == len(LESSONS)
+    for link, question in rows:
+        assert f"{link}: {question[0].lower()}{question[1:]}" in lab
+
+
+# --- Lesson_1_Feature_Maps -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def maps(functions):
+    return functions("Lesson_1_Feature_Maps")
+
+
+def test_receptive_field_of_vgg_16_is_the_published_one(maps):
+    # Araujo, Norris, Sim (2019), Computing Receptive Fields of Convolutional Neural Networks
+    assert maps.receptive_field("avgpool5", nst_utils.layer_names(16)) == (212, 32, -90)
+    maps.model = dict.fromkeys(["input", *nst_utils.layer_names(16)])
+    assert maps.receptive_field("avgpool5") == (212, 32, -90)
+
+
+def test_most_active_channels_come_first(maps):
+    a = np.zeros((5, 3, 4), np.float32)
+    a[1, 2] = [15, 30, 0, 45]
+    np.testing.assert_allclose(maps.mean_activation(a), [1, 2, 0, 3])
+    np.testing.assert_array_equal(maps.most_active(a, 3), [3, 1, 0])
+
+
+def test_varied_channels_are_not_like_each_other(maps):
+    one, other = np.random.default_rng(0).uniform(0, 1, (2, 5, 3))
+    a = np.zeros((5, 3, 12), np.float32)  # a quarter: the three most active
+    a[..., 7], a[..., 2], a[..., 5] = 9 * one, 8 * one + 0.1, other
+    a[..., 3] = 0.01 * other[::-1]
+    assert maps.varied(a, 2) == [7, 5]
+
+
+def test_peaked_channels_are_strong_in_few_places_inside(maps):
+    maps.model, maps.HEIGHT, maps.WIDTH = {"input": None, "conv1_1": None}, 6, 5
+    found = np.ones((2, 6, 5, 4))
+    found[1, 2, 2] = [1, 50, 90, 0]
+    found[0, 0, 0, 0] = 1000  # at the border, where it sees what is no picture
+    found[..., 2] += 10
+    maps.found = [{"conv1_1": a} for a in found]
+    maps.a = maps.found[0]
+    assert maps.inside("conv1_1").sum() == 4 * 3
+    assert maps.peaked("conv1_1", 1) == [1]
+
+
+# --- Lesson_2_Recreate_Content_and_Style, whose losses the eager and the adaptive lesson use -----
+
+
+@pytest.fixture
+def means(functions):
+    module = functions("Lesson_2_Recreate_Content_and_Style")
+    module.lab = nst_utils.functions_of(LAB)
+    return module
+
+
+def test_content_loss_is_the_mean_squared_difference(means, activations):
+    a_C, a_G = activations
+    loss = evaluate(means.content_loss, a_C, a_G)
+    np.testing.assert_allclose(loss, np.mean((a_C - a_G) ** 2), rtol=1e-6)
+    assert evaluate(means.content_loss, a_C, a_C) == 0
+
+
+def test_mean_gram_matrix_is_a_mean_over_positions(means, activations):
+    a, _ = activations
+    found = evaluate(means.mean_gram_matrix, a)
+    np.testing.assert_allclose(found, gram(a) / (5 * 3), rtol=1e-5)
+
+
+def test_style_loss_is_the_mean_over_layers_of_mean_squares(means):
+    rng = np.random.default_rng(1)
+    S, G, S_2, G_2 = rng.normal(size=(4, 3, 3))
+    S_2, G_2 = S_2[:2, :2], G_2[:2, :2]  # layers of different size count the same
+    loss = evaluate(lambda *grams: means.style_loss(grams[:2], grams[2:]), S, S_2, G, G_2)
+    np.testing.assert_allclose(loss, (np.mean((S - G) ** 2) + np.mean((S_2 - G_2) ** 2)) / 2)
+
+
+def test_a_search_ends_at_the_image_of_least_loss(means, tmp_path):
+    x_0 = np.random.default_rng(0).uniform(-20, 20, (1, 6, 8, 3)).astype(np.float32)
+    with tf.Graph().as_default(), tf.Session() as means.sess:
+        means.model = {"input": tf.Variable(x_0)}
+        means.sess.run(tf.global_variables_initializer())
+        means.noise_image, means.OUTPUT_DIR, means.ITERATIONS = x_0, str(tmp_path), 12
+        steepness = np.float32([1, 3, 9])
+        loss = tf.reduce_sum(steepness * (means.model["input"] - 40) ** 2)
+        pictures = means.recreate(loss, "bowl")
+    assert len(pictures) == 4  # the noise, after 5, 10 and 12
+    np.testing.assert_array_equal(pictures[0], nst_utils.to_pixels(x_0))
+    found = pictures[-1] - nst_utils.CONFIG.MEANS[0]
+    np.testing.assert_allclose(found, np.full(found.shape, 40), atol=1)
+    assert (tmp_path / "bowl.gif").stat().st_size > 0
+
+
+# --- Lesson_3_Choosing_the_Content_Layer ---------------------------------------------------------
+
+
+@pytest.fixture
+def choosing(functions):
+    return functions("Lesson_3_Choosing_the_Content_Layer")
+
+
+def test_a_cost_in_its_unit_is_0_for_one_picture_and_1_for_the_other(choosing, activations):
+    wanted, other = ({"a": a, "b": 100 * a[:, :2]} for a in activations)
+
+    def squares(a, b):
+        return tf.reduce_sum((a - b) ** 2)
+
+    with tf.Graph().as_default(), tf.Session() as choosing.sess:
+        layers = {name: tf.placeholder(tf.float32, a.shape) for name, a in wanted.items()}
+        costs, units = choosing.costs_in_units(squares, layers, wanted, other)
+        by_hand = [np.sum((wanted[name] - other[name]) ** 2) for name in "ab"]
+        np.testing.assert_allclose(units, by_hand, rtol=1e-5)
+        for share in (0, 0.5, 1):  # of the way; the cost goes by its square
+            a_G = {layers[n]: wanted[n] + share * (other[n] - wanted[n]) for n in layers}
+            found = choosing.sess.run(costs, a_G)
+            np.testing.assert_allclose(found, [share**2] * 2, rtol=1e-4, atol=1e-6)
+
+
+def normalised(picture):
+    return (picture[None] - nst_utils.CONFIG.MEANS).astype(np.float32)
+
+
+def test_what_is_kept_of_a_picture_is_told_apart(choosing):
+    rng = np.random.default_rng(0)
+    smooth = scipy.ndimage.gaussian_filter(rng.normal(0, 900, (90, 120, 3)), (9, 9, 0)) + 128
+    fine = rng.normal(0, 12, (90, 120, 1))
+    photo = normalised(np.clip(smooth + fine, 0, 255))
+    np.testing.assert_allclose(choosing.kept(photo, photo), [1, 1, 1])
+    shapes, detail, colour = choosing.kept(normalised(np.clip(smooth - fine, 0, 255)), photo)
+    assert shapes > 0.98
+    assert detail < -0.5
+    assert colour > 0.98
+    grey = np.clip(smooth + fine, 0, 255) @ np.float64([0.299, 0.587, 0.114])
+    tinted = normalised(grey[..., None] + rng.normal(0, 1, (90, 120, 3)))
+    shapes, detail, colour = choosing.kept(tinted, photo)
+    assert min(shapes, detail) > 0.9
+    assert abs(colour) < 0.5
+
+
+def test_the_content_layer_lesson_takes_vgg_16(tmp_path):
+    weights = tmp_path / "imagenet-vgg-verydeep-16.mat"
+    write_fake_vgg(weights, depth=16)
+    lesson = notebook_of("Lesson_3_Choosing_the_Content_Layer")
+    runner.run(lesson, tmp_path, TINY | {"VGG_MODEL": str(weights)})
+    text = text_of(outputs_of(nbformat.read(tmp_path / lesson.name, as_version=4)))
+    assert "VGG-16, unknown weights" in text
+    assert "operations after 4 runs, as before: True" in text
+
+
+# --- Lesson_4_Eager_Style_Transfer ---------------------------------------------------------------
+
+
+def test_keras_knows_the_layers_by_the_translated_names(functions):
+    eager = functions("Lesson_4_Eager_Style_Transfer")
+    assert eager.keras_name("conv1_1") == "block1_conv1"
+    assert eager.keras_name("conv5_4") == "block5_conv4"
+
+
+def test_variation_cost_is_the_mean_absolute_step(functions, activations):
+    G = activations[0][..., :3]
+    steps = np.abs(np.diff(G, axis=1)).sum() + np.abs(np.diff(G, axis=2)).sum()
+    found = evaluate(functions("Lesson_4_Eager_Style_Transfer").variation_cost, G)
+    np.testing.assert_allclose(found, steps / G.size, rtol=1e-5)
+
+
+def test_running_roots_are_those_of_formula_8(functions):
+    sizes = np.array([4.0, 1.0, 3.0])
+    found = functions("Lesson_4_Eager_Style_Transfer").root_mean_squares(sizes, beta_2=0.9)
+    by_hand = [4, np.sqrt((0.9 * 16 + 1) / 1.9), np.sqrt((0.81 * 16 + 0.9 + 9) / 2.71)]
+    np.testing.assert_allclose(found, by_hand)
+
+
+# --- Lesson_5_Adaptive_Loss_Weights --------------------------------------------------------------
+
+
+@pytest.fixture
+def adaptive(functions):
+    module = functions("Lesson_5_Adaptive_Loss_Weights")
+    module.lab = nst_utils.functions_of(LAB)
+    return module
+
+
+def test_gram_matrix_of_a_layer_is_a_sum_over_positions(adaptive, activations):
+    a, _ = activations
+    np.testing.assert_allclose(evaluate(adaptive.layer_gram, a), gram(a), rtol=1e-5)
+
+
+def test_layer_loss_is_the_mean_squared_difference_of_two_matrices(adaptive, activations):
+    S, G = map(gram, activations)
+    found = evaluate(adaptive.layer_loss, S, G)
+    np.testing.assert_allclose(found, np.mean((S - G) ** 2), rtol=1e-5)
+
+
+def test_steps_shrink_in_equal_parts(adaptive):
+    np.testing.assert_allclose(adaptive.shrinking(10.0, 4), [10, 7.5, 5, 2.5])
+
+
+def test_units_are_those_of_the_other_image(adaptive):
+    adaptive.x = tf.placeholder(tf.float32, [2])
+    adaptive.losses = [tf.reduce_sum(adaptive.x) + n for n in (0, 10, 20)]
+    content, style = np.float32([1, 2]), np.float32([30, 40])
+    with tf.Session() as adaptive.sess:
+        np.testing.assert_allclose(adaptive.units_of(content, style, {}), [70, 13, 23])
+
+
+def test_adjusted_losses_have_the_gradient_of_their_logarithms(adaptive):
+    def gradient(x):
+        losses = [tf.reduce_sum(x**2), 1e9 * tf.reduce_sum(x**4)]
+        w = adaptive.adjustments(losses)
+        adjusted = [w_i * L_i for w_i, L_i in zip(w, losses, strict=True)]
+        return tf.gradients(adaptive.weighted_sum([3.0, 5.0], adjusted), x)[0]
+
+    x = np.array([1.0, -2.0, 3.0])
+    by_hand = 3 * 2 * x / np.sum(x**2) + 5 * 4 * x**3 / np.sum(x**4)
+    np.testing.assert_allclose(evaluate(gradient, x), by_hand)
+
+
+def test_a_loss_of_zero_is_not_divided_by(adaptive):
+    (w,) = evaluate(lambda L: adaptive.adjustments([L]), np.float64(0))
+    np.testing.assert_allclose(w, 1e10)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1e12])
+def test_a_normalised_step_has_the_step_size_as_its_deviation(adaptive, scale):
+    g = scale * np.random.default_rng(0).normal(size=(1, 30, 40, 3))
+    x = np.zeros(g.shape, np.float32)
+    moved = adaptive.normalised_step(x, g, step_size=10.0)
+    np.testing.assert_allclose(np.std(moved), 10, rtol=1e-4)
+    assert np.sum(moved * g) < 0
+
+
+def test_a_normalised_step_stays_among_the_colours(adaptive):
+    g = np.random.default_rng(0).normal(size=(1, 30, 40, 3))
+    moved = adaptive.normalised_step(np.zeros(g.shape), g, step_size=1000.0)
+    pixels = moved + nst_utils.CONFIG.MEANS
+    np.testing.assert_allclose([pixels.min(), pixels.max()], [0, 255], atol=1e-4)
+
+
+# --- Lesson_6_Optimizers_and_Starting_Images -----------------------------------------------------
+
+TARGET = np.array([[[[3.0, -1.0, 2.0], [10.0, 5.0, -8.0]]]], np.float32)  # (1, 1, 2, 3)
+STEEPNESS = np.array([1.0, 10.0, 100.0], np.float32)  # of the bowl, by colour
+
+
+@pytest.fixture
+def bowl(functions):
+    """The lesson's optimisers, wired to J = sum of STEEPNESS (x - TARGET)² instead of VGG."""
+    module = functions("Lesson_6_Optimizers_and_Starting_Images")
+    module.adaptive = functions("Lesson_5_Adaptive_Loss_Weights")
+    with tf.Graph().as_default(), tf.Session() as sess:
+        x = tf.Variable(np.zeros_like(TARGET), name="input")
+        module.sess, module.model = sess, {"input": x}
+        module.J = tf.reduce_sum(STEEPNESS * (x - TARGET) ** 2)
+        (module.gradient,) = tf.gradients(module.J, x)
+        module.learning_rate = tf.placeholder(tf.float32, [])
+        optimizer = tf.train.AdamOptimizer(module.learning_rate)
+        module.train_step = optimizer.minimize(module.J, var_list=[x])
+        module.forget = tf.variables_initializer(optimizer.variables())
+        yield module
+
+
+def cost(x):
+    return np.sum(STEEPNESS * (x - TARGET) ** 2)
+
+
+def test_adam_follows_the_formula_and_forgets_between_runs(bowl):
+    x, m, v, costs = np.zeros(TARGET.shape), 0, 0, []
+    for t in range(1, 8):
+        costs.append(cost(x))
+        g = 2 * STEEPNESS * (x - TARGET)
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+        x = x - 0.5 * np.sqrt(1 - 0.999**t) / (1 - 0.9**t) * m / (np.sqrt(v) + 1e-8)
+    for _ in range(2):
+        found, history = bowl.adam(np.zeros_like(TARGET), 7, 0.5)
+        np.testing.assert_allclose(found, x, rtol=1e-4)
+        np.testing.assert_allclose(history, costs, rtol=1e-4)
+
+
+def test_lbfgs_finds_the_bottom_of_a_narrow_bowl(bowl):
+    x, costs = bowl.lbfgs(np.zeros_like(TARGET), 40)
+    np.testing.assert_allclose(x, TARGET, atol=1e-3)
+    np.testing.assert_allclose(costs[0], cost(0), rtol=1e-5)
+
+
+def test_lbfgs_returns_the_image_of_the_lowest_cost_in_its_evaluations(bowl):
+    x, costs = bowl.lbfgs(np.zeros_like(TARGET), 3)
+    assert len(costs) == 3
+    np.testing.assert_allclose(cost(x), costs.min(), rtol=1e-4)
+
+
+def test_normalised_descent_records_the_cost_before_each_shrinking_step(bowl):
+    x, costs = bowl.normalised_descent(np.zeros_like(TARGET), 2, 0.1)
+    path = [np.zeros_like(TARGET)]
+    for size in (0.1, 0.05):
+        g = 2 * STEEPNESS * (path[-1] - TARGET)
+        path.append(path[-1] - size * g / np.std(g))
+    np.testing.assert_allclose(costs, [cost(step) for step in path[:2]], rtol=1e-5)
+    np.testing.assert_allclose(x, path[2], rtol=1e-4, atol=1e-6)
+
+
+def test_edges_are_those_of_the_negative_too_and_not_of_the_mirror_image(functions):
+    module = functions("Lesson_6_Optimizers_and_Starting_Images")
+    pixels = np.random.default_rng(0).integers(60, 140, (1, 9, 7, 3))
+    negative, mirrored = 200 - pixels, pixels[:, :, ::-1]
+    module.content_image = pixels - nst_utils.CONFIG.MEANS
+    np.testing.assert_allclose(module.edges_kept(negative - nst_utils.CONFIG.MEANS), 1)
+    assert module.edges_kept(mirrored - nst_utils.CONFIG.MEANS) < 0.9
+
+
+# --- Lesson_7_Coarse_to_Fine ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def coarse(functions):
+    return functions("Lesson_7_Coarse_to_Fine")
+
+
+def test_luminance_comes_from_one_picture_and_colour_from_the_other(coarse):
+    painted, photo = np.random.default_rng(0).integers(90, 160, (2, 5, 3, 3)).astype(np.uint8)
+    found = coarse.with_luminance_of(painted, photo).astype(float)
+    luminance = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as JPEG has it
+    np.testing.assert_allclose(found @ luminance, painted @ luminance, atol=2)
+    for channel in (0, 2):  # B - Y and R - Y are Cb and Cr but for a factor
+        ours, theirs = (x[..., channel] - x @ luminance for x in (found, photo))
+        np.testing.assert_allclose(ours, theirs, atol=3)
+
+
+def test_grey_pictures_have_no_chroma(coarse):
+    grey = np.full((5, 3, 3), 70, np.uint8)
+    np.testing.assert_array_equal(coarse.chroma(grey), np.full((5, 3, 2), 128))
+
+
+@pytest.mark.parametrize("wavelength", [12, 40])
+def test_stroke_length_of_waves_is_their_length_over_two_pi(coarse, wavelength):
+    wave = np.sin(2 * np.pi * np.arange(20 * wavelength) / wavelength)
+    picture = np.tile(wave[:, None], (5, 1, 3))  # (5, 20 wavelengths, 3): the rows do not change
+    for turned in (picture, picture.swapaxes(0, 1)):
+        found = coarse.stroke_length(turned)
+        np.testing.assert_allclose(found, wavelength / (2 * np.pi), rtol=0.02)
+        np.testing.assert_allclose(coarse.stroke_length(100 - 7 * turned), found)
+
+
+def test_layer_costs_are_the_formulas_in_numpy(coarse, functions, activations):
+    coarse.lab = nst_utils.functions_of(LAB)
+    a_S, a_G = np.abs(activations)
+    course, ours = coarse.layer_costs(a_G, a_S)
+    np.testing.assert_allclose(
+        course, np.sum((gram(a_G) - gram(a_S)) ** 2) / (4 * 4**2 * 15**2), rtol=1e-4
+    )
+    by_hand = 0
+    for statistic in (gram, lambda a: a.mean((0, 1, 2)), lambda a: a.std((0, 1, 2))):
+        G, S = statistic(a_G), statistic(a_S)
+        by_hand += np.sum((G - S) ** 2) / np.sum(S**2)
+    np.testing.assert_allclose(ours, by_hand, rtol=1e-3)
+
+
+def test_speckle_is_the_mean_absolute_laplacian_of_the_colours(coarse):
+    picture = np.random.default_rng(0).integers(0, 256, (7, 9, 3)).astype(np.uint8)
+    colours = coarse.chroma(picture)
+    found = coarse.speckle(picture)
+    laplacians = [scipy.ndimage.laplace(colours[..., i])[1:-1, 1:-1] for i in (0, 1)]
+    np.testing.assert_allclose(found, np.mean(np.abs(laplacians)))
+
+
+def test_a_level_is_painted_with_the_weight_of_its_number(coarse, monkeypatch):
+    monkeypatch.setattr(painter, "SPECTRUM", 0)  # what is left has its least value at a mean
+    x_S = np.float32(np.tile([[3.0, -1.0, 2.0], [100.0, 5.0, -8.0]], (1, 16, 8, 1)))
+    with tf.Graph().as_default(), tf.Session() as sess:
+        x = tf.placeholder(tf.float32, x_S.shape)
+        level = SimpleNamespace(
+            sess=sess,
+            model={"input": x},
+            J_content=tf.reduce_sum((x - 80) ** 2),
+            J_style=tf.reduce_sum((x - x_S - 20) ** 2),
+            spectrum=costs.measure_spectrum(x_S),
+        )
+        coarse.levels = [level] * 3
+        start = np.full(x_S.shape, 50, np.float32)
+        for number, weight in enumerate(painter.style_weight(0.5, n) for n in range(3)):
+            least = (80 + weight * (x_S + 20)) / (1 + weight)  # where the slope is 0, within 0-255
+            level.subject = np.repeat(least.mean(axis=2, keepdims=True), 16, axis=2)  # from afar
+            image, history = coarse.paint_level(number, start, 30)
+            first, last = (
+                np.sum((p - 80) ** 2) + weight * np.sum((p - x_S - 20) ** 2) for p in (start, least)
+            )
+            if number < painter.FREE:
+                first += painter.TONE / 2**number * np.mean((50 - level.subject) ** 2)
+            np.testing.assert_allclose([history[0], history.min()], [first, last], rtol=1e-3)
+            np.testing.assert_allclose(image, least, atol=0.1)

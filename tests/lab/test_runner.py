@@ -1,0 +1,479 @@
+"""Notebooks run from a terminal: Ctrl-C at any moment, what is kept, and what goes wrong."""
+
+import json
+import os
+import random
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+
+import nbformat
+import psutil
+import pytest
+from nbclient.exceptions import CellExecutionError
+from PIL import Image
+
+from nst.__main__ import from_environment
+from nst.core.config import BYTES_PER_PIXEL
+from nst.lab import runner
+from tests.conftest import ROOT, as_nobody
+from tests.lab.striking import STRIKE, StruckClient, kernels, no_run_hangs
+
+CELLS = 5
+AT_THE_END = f"get_ipython().events.register('post_execute', lambda: exec({STRIKE!r}))"
+
+
+def write_notebook(path, *sources):
+    cells = [nbformat.v4.new_code_cell(textwrap.dedent(source)) for source in sources]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+    return path
+
+
+def printed(path):
+    """What the cells of a notebook printed, one text for each."""
+    cells = nbformat.read(path, as_version=4).cells
+    return ["".join(output.get("text", "") for output in cell.outputs) for cell in cells]
+
+
+@pytest.fixture(autouse=True)
+def _watched():
+    with no_run_hangs():
+        yield
+
+
+# --- Ctrl-C --------------------------------------------------------------------------------------
+
+
+def seeded_moments():
+    """Every cell's end, seen from the cell itself, and 15 more moments."""
+    ends = [(cell, "last statement") for cell in range(CELLS)]
+    places = ("before", "busy", "execute_input", "stream", "post_execute", "idle", "after")
+    others = [(cell, place) for cell in range(CELLS) for place in places]
+    start = [(-1, "before"), (-1, "started"), (-1, "ready")]
+    return ends + random.Random(0).sample(others, 12) + start
+
+
+@pytest.mark.parametrize("moment", seeded_moments())
+def test_ctrl_c_at_any_moment_ends_the_run(tmp_path, monkeypatch, moment):
+    """No cell after the one under way ends by itself, so a run that went on would not end."""
+    monkeypatch.setattr(StruckClient, "moment", moment)
+    monkeypatch.setattr(runner, "TerminalClient", StruckClient)
+    cell, place = moment
+    sources = [f"print({i})" for i in range(CELLS)]
+    sources[cell + 1 :] = ["import time\nwhile True: time.sleep(0.1)"] * (CELLS - cell)
+    if place in ("last statement", "post_execute"):
+        sources[cell] += "\n" + (STRIKE if place == "last statement" else AT_THE_END)
+    path = write_notebook(tmp_path / "some.ipynb", *sources)
+
+    with pytest.raises(KeyboardInterrupt):
+        runner.run(path, tmp_path / "made", {})
+    assert kernels() == []
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    made = [file.name for file in (tmp_path / "made").iterdir()]
+    if cell >= 0:
+        assert made == ["some_unfinished.ipynb"]
+        assert printed(tmp_path / "made" / made[0])[:cell] == [f"{i}\n" for i in range(cell)]
+    else:
+        assert made == []
+
+
+def test_ctrl_c_ends_a_cell_that_would_not_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(StruckClient, "moment", (0, "stream"))
+    monkeypatch.setattr(runner, "TerminalClient", StruckClient)
+    endless = "print(0)\nimport time\nwhile True: time.sleep(0.1)"
+    path = write_notebook(tmp_path / "some.ipynb", endless, "print(1)")
+    with pytest.raises(KeyboardInterrupt):
+        runner.run(path, tmp_path / "made", {})
+    assert kernels() == []
+    assert printed(tmp_path / "made" / "some_unfinished.ipynb") == ["0\n", ""]
+
+
+def test_a_second_ctrl_c_ends_a_cell_that_heeds_none(tmp_path, capfd):
+    source = f"""
+        while True:
+            try:
+                {STRIKE}
+                import time
+                time.sleep(600)
+            except KeyboardInterrupt:
+                pass
+    """
+    path = write_notebook(tmp_path / "some.ipynb", source)
+    with pytest.raises(KeyboardInterrupt):
+        runner.run(path, tmp_path / "made", {})
+    assert kernels() == []
+    said = capfd.readouterr()
+    assert said.out.strip() == (
+        "stopping; Ctrl-C again ends the run at once, and saves nothing more"
+    )
+    assert said.err == ""
+
+
+def test_a_kernel_that_was_interrupted_in_its_own_code_is_not_waited_for(tmp_path):
+    """There KeyboardInterrupt is caught, and no reply sent: the kernel idles, the client waits."""
+    source = f"""
+        import time
+        def finish_metadata(*_):
+            {STRIKE}
+            time.sleep(600)
+        get_ipython().kernel.finish_metadata = finish_metadata
+    """
+    path = write_notebook(tmp_path / "some.ipynb", source, "1 / 0")
+    with pytest.raises(KeyboardInterrupt):
+        runner.run(path, tmp_path / "made", {})
+    assert kernels() == []
+
+
+AT_IMPORT = """
+import os, runpy, signal, sys
+
+class Striking:
+    imports = 0
+
+    def find_spec(self, name, path, target=None):
+        self.imports += 1
+        if self.imports == int(sys.argv[-1]):
+            os.kill(os.getpid(), signal.SIGINT)
+
+finder = Striking()
+import nst.__main__  # until it begins, Ctrl-C is Python's
+sys.meta_path.insert(0, finder)
+sys.argv[1:1] = ["run", "--help"]
+try:
+    nst.__main__.main()
+finally:
+    print(finder.imports)
+"""
+
+
+def test_ctrl_c_while_python_imports_is_told_in_one_line():
+    def start(moment):
+        command = [sys.executable, "-c", AT_IMPORT, str(moment)]
+        return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+
+    imports = int(start(0).stdout.split()[-1])
+    for moment in [1, *random.Random(0).sample(range(2, imports + 1), 5)]:
+        done = start(moment)
+        assert (done.stdout, done.stderr, done.returncode) == ("", "\nStopped\n", 130), moment
+
+
+def test_a_run_that_is_stopped_before_it_made_anything_says_so(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(StruckClient, "moment", (-1, "started"))
+    monkeypatch.setattr(runner, "TerminalClient", StruckClient)
+    path = write_notebook(tmp_path / "some.ipynb", "print(1)")
+    with pytest.raises(SystemExit) as ended:
+        runner.main([str(path), "--output", str(tmp_path / "made")])
+    assert ended.value.code == "Stopped before anything was made"
+    assert capsys.readouterr() == ("", "")
+
+
+def test_the_command_to_go_on_repeats_what_was_given(monkeypatch):
+    given = ["--content", "my photo.jpg", "--style=a$5.jpg", "--size=64", "--output=out"]
+    args = runner._parser().parse_args(given)
+    monkeypatch.setenv("MAKELEVEL", "1")
+    command = shlex.split(runner.command_to_go_on(args))
+    assert command[:2] == ["make", "run"]
+    assert set(command[2:]) == {
+        *("CONTENT=my photo.jpg", "STYLE=a$5.jpg", "SIZE=64", "OUTPUT=out", "RESUME=1")
+    }
+    monkeypatch.delenv("MAKELEVEL")
+    command = shlex.split(runner.command_to_go_on(args))
+    again = runner._parser().parse_args(command[command.index("run") + 1 :])
+    assert vars(again) == vars(args) | {"resume": True}
+
+
+# --- what is kept --------------------------------------------------------------------------------
+
+
+def test_a_failed_run_leaves_the_good_copy_and_no_shipped_output(tmp_path):
+    path = write_notebook(tmp_path / "some.ipynb", "print('good')")
+    runner.run(path, tmp_path / "made", {})
+    good = (tmp_path / "made" / "some.ipynb").read_bytes()
+
+    notebook = nbformat.read(write_notebook(path, "print(1)", "1 / 0", "print(3)"), as_version=4)
+    for cell in notebook.cells:
+        cell.outputs = [nbformat.v4.new_output("stream", text="as shipped")]
+        cell.execution_count = 7
+    nbformat.write(notebook, path)
+    with pytest.raises(CellExecutionError, match="division by zero"):
+        runner.run(path, tmp_path / "made", {})
+    assert (tmp_path / "made" / "some.ipynb").read_bytes() == good
+    unfinished = tmp_path / "made" / "some_unfinished.ipynb"
+    assert printed(unfinished) == ["1\n", "", ""]
+    counts = [cell.execution_count for cell in nbformat.read(unfinished, as_version=4).cells]
+    assert counts == [1, 2, None]
+
+
+@pytest.fixture
+def small_disk():
+    """The system lets no file grow beyond 100,000 bytes, as on a disk with no more room."""
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.usefixtures("small_disk")
+def test_on_a_full_disk_the_first_error_is_the_one_that_is_told(tmp_path):
+    fill = "print('x' * 200_000)\nraise OSError('the picture cannot be written')"
+    path = write_notebook(tmp_path / "some.ipynb", fill)
+    with pytest.raises(SystemExit, match=r"^\nOSError: the picture cannot be written$"):
+        runner.main([str(path), "--output", str(tmp_path / "made")])
+    assert list((tmp_path / "made").iterdir()) == []
+
+
+@pytest.mark.usefixtures("small_disk")
+def test_on_a_full_disk_the_copy_is_written_whole_or_not_at_all(tmp_path):
+    path = write_notebook(tmp_path / "some.ipynb", "print('x' * 200_000)")
+    (tmp_path / "made").mkdir()
+    copy = tmp_path / "made" / "some.ipynb"
+    copy.write_text("an earlier one")
+    message = r"^\n.*some\.ipynb cannot be written \(File too large\): make room on the disk, or "
+    with pytest.raises(SystemExit, match=message):
+        runner.main([str(path), "--output", str(tmp_path / "made")])
+    assert copy.read_text() == "an earlier one"
+    assert list((tmp_path / "made").iterdir()) == [copy]
+
+
+def refused(*arguments):
+    """Run the command, which is to refuse before any kernel is started; return what it says."""
+    with pytest.raises(SystemExit) as ended:
+        runner.main([str(argument) for argument in arguments])
+    assert kernels() == []
+    return str(ended.value.code).strip()
+
+
+def test_an_output_folder_that_is_a_file_is_refused_at_once(tmp_path):
+    (tmp_path / "file").touch()
+    assert refused("--output", tmp_path / "file") == (
+        f"the folder {tmp_path / 'file'} cannot be made (File exists): choose another output folder"
+    )
+
+
+def test_a_read_only_output_folder_is_refused_at_once(folder_for_all):
+    path = write_notebook(folder_for_all / "some.ipynb", "print(1)")
+    (folder_for_all / "made").mkdir(mode=0o555)
+
+    def check():
+        assert refused(path, "--output", folder_for_all / "made") == (
+            f"{folder_for_all / 'made' / 'some.ipynb'} cannot be written (Permission denied): "
+            "make room on the disk, or choose another output folder"
+        )
+
+    as_nobody(check)
+
+
+def test_a_copy_never_replaces_the_notebook_itself(tmp_path):
+    path = write_notebook(tmp_path / "some.ipynb", "print(1)")
+    before = path.read_bytes()
+    assert refused(path, "--output", tmp_path) == (
+        f"the executed copy would replace {path}: choose another output folder"
+    )
+    assert path.read_bytes() == before
+
+
+def test_a_kernel_that_is_killed_gets_one_sentence(tmp_path, capfd, monkeypatch):
+    monkeypatch.delenv("MAKELEVEL", raising=False)  # of the make that runs these tests
+    kill = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    path = write_notebook(tmp_path / "some.ipynb", kill)
+    assert refused(path, "--output", tmp_path / "made") == (
+        "the notebook's kernel died, perhaps because memory ran out: "
+        "make room and choose a smaller size"
+    )
+    state = f"open({str(tmp_path / 'made' / 'state.npz')!r}, 'w').close()\n"
+    write_notebook(path, state + kill)
+    said = refused(path, "--output", tmp_path / "made")
+    assert "\n" not in said
+    assert "make room and continue from its last report: " in said
+    assert said.endswith(f"run --output={tmp_path / 'made'} --resume=1 {path}")
+    assert capfd.readouterr() == ("", "")
+
+
+# --- what is refused -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            "--iterations=0",
+            "argument --iterations: 0 is not a whole number of 1 or more: nst run --help",
+        ),
+        ("--iterations -5", "argument --iterations: -5 is not a whole number of 1 or more: "),
+        ("--size=15", "argument --size: 15 is not a whole number of 16 or more: "),
+        ("--size=big", "argument --size: big is not a whole number of 16 or more: "),
+        ("--size=1000000000", "a picture of 1000000000×750000000 pixels takes 9,000,000,000 GB"),
+        ("--resume=perhaps", "argument --resume: perhaps is neither 1 nor 0: "),
+        ("--precision=float16", "argument --precision: invalid choice: 'float16' (choose from "),
+        ("--contents=x.jpg", "nst run: unrecognized arguments: --contents=x.jpg: nst run --help"),
+        ("--content -x.jpg", "argument --content: expected one argument: nst run --help"),
+        ("--content=-x.jpg", "-x.jpg is not there: check the name of the picture"),
+        ("--content=~/nowhere.jpg", "nowhere.jpg is not there: check the name of the picture"),
+        ("--style=http://a.org/b.jpg", "http://a.org/b.jpg is a web address: download the picture"),
+        ("--style=images", "images is a folder, not a picture: name a picture in it"),
+        ("nowhere.ipynb", "nowhere.ipynb cannot be read (No such file or directory): check the no"),
+        ("images", "images cannot be read (Is a directory): check the notebook's name"),
+        (
+            "README.md",
+            "README.md is not a Jupyter notebook, or is damaged: download or save it ",
+        ),
+    ],
+)
+def test_what_cannot_be_run_gets_one_sentence_at_once(tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(ROOT)
+    said = refused(*arguments.split(), "--output", tmp_path)
+    assert message in said
+    assert "\n" not in said
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", '"cells"', '{"cells": 1}', '{"cells": [1]}', ""])
+def test_what_is_no_notebook_gets_one_sentence(tmp_path, text):
+    path = tmp_path / "some.ipynb"
+    path.write_text(text)
+    assert refused(path, "--output", tmp_path / "made").startswith(
+        f"{path} is not a Jupyter notebook, or is damaged: download or save it again as .ipynb"
+    )
+
+
+def test_a_size_that_would_not_fit_into_memory_is_refused_at_once():
+    size = round(2 * (psutil.virtual_memory().available / BYTES_PER_PIXEL) ** 0.5)
+    assert refused("--size", size).startswith(f"training on {size}×{round(size * 3 / 4)} pixels ta")
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    path = tmp_path / "p.jpg"
+    os.mkfifo(path)
+    command = [sys.executable, "-m", "nst", "run", "--content", path]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.stderr == f"\n{path} is a pipe or a device, not a picture: name a file\n"
+
+
+def test_in_a_folder_that_was_deleted_the_command_says_so(tmp_path):
+    (tmp_path / "gone").mkdir()
+    command = f'cd gone; rmdir ../gone; PYTHONPATH="{ROOT}" exec "{sys.executable}" -m nst run'
+    done = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True)
+    assert done.stderr == (
+        "the folder you are in was deleted: change to another one and try again\n"
+    )
+
+
+def test_an_output_folder_that_is_deleted_meanwhile_is_made_again(tmp_path):
+    path = write_notebook(tmp_path / "some.ipynb", "import os\nos.rmdir('made')\nprint(1)")
+    runner.run(path, tmp_path / "made", {})
+    assert printed(tmp_path / "made" / "some.ipynb") == ["1\n"]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("1", True), ("Yes", True), ("0", False), ("no", False)]
+)
+def test_resume_can_be_said_not_to(text, value):
+    assert runner._parser().parse_args([f"--resume={text}"]).resume is value
+    assert runner._parser().parse_args(["--resume"]).resume is True
+
+
+def test_a_name_may_begin_at_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert runner.from_project("~/photo.jpg") == str(tmp_path / "photo.jpg")
+    args = runner._parser().parse_args(["~/some.ipynb", "--output=~/made"])
+    assert (args.notebook, args.output) == (tmp_path / "some.ipynb", tmp_path / "made")
+
+
+# --- through make --------------------------------------------------------------------------------
+
+
+def make(folder, *arguments, nst="-m nst"):
+    """Run a target of the Makefile in a folder; what it would install is there already."""
+    if not shutil.which("make"):
+        pytest.skip("needs make")
+    ready = ["-o", ".venv/installed", f"NST={shlex.quote(sys.executable)} {nst}"]
+    ready += [] if "weights" in arguments else ["-o", "weights"]
+    # of the make that runs the tests
+    outer = ("MAKEFLAGS", "MAKELEVEL")
+    environment = {name: value for name, value in os.environ.items() if name not in outer}
+    return subprocess.run(
+        ["make", "-f", ROOT / "Makefile", *ready, *arguments],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env=environment | {"PYTHONPATH": str(ROOT)},
+        check=False,
+    )
+
+
+ARRIVED = """
+import json, sys
+from nst.__main__ import from_environment
+print(json.dumps(from_environment(sys.argv[2:])))
+"""
+TAKEN = {  # target: what it takes as options, and without a name
+    "run": ("CONTENT STYLE SIZE ITERATIONS PRECISION OUTPUT RESUME", "NOTEBOOK"),
+    "paint": ("SIZE STRENGTH COLOURS STROKES PRECISION OUTPUT", "CONTENT STYLE"),
+    "gallery": ("PAIRS SCHEDULER SIZE METHOD ITERATIONS PRECISION", ""),
+    "grade": ("REPORT JOBS", "NOTEBOOK"),
+    "weights": ("SOURCE", ""),
+}
+
+
+HOSTILE = [
+    '"; touch x; "',
+    "'; touch x; '",
+    "`touch x`",
+    "$(touch x)",
+    "$$(touch x)",
+    "$(shell touch x)",
+    "${shell touch x}",
+    "$(eval $(shell touch x))",
+    "a || touch x",
+    "a; touch x #",
+    "a & touch x & b",
+    "a > x",
+]
+HONEST = ["price $5.jpg", 'the "best".jpg', "it's.jpg", "a folder/two words.jpg", "50% #1.jpg"]
+HONEST += ["naïve & co (1).jpg"]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_make_hands_a_hostile_name_on_and_runs_nothing(tmp_path, name):
+    done = make(tmp_path, "run", f"CONTENT={name}", "STYLE=nowhere.jpg")
+    assert list(tmp_path.iterdir()) == []
+    assert f"{tmp_path / name} is not there: check the " in done.stderr
+
+
+@pytest.mark.parametrize("name", HOSTILE + HONEST)
+def test_make_hands_every_value_on_letter_by_letter(tmp_path, tmp_path_factory, name):
+    script = tmp_path_factory.mktemp("script") / "arrived.py"
+    script.write_text(ARRIVED)
+    for target, (named, unnamed) in TAKEN.items():
+        given = [f"{variable}={name}" for variable in f"{named} {unnamed}".split()]
+        done = make(tmp_path, target, *given, nst=shlex.quote(str(script)))
+        options = [option for option in json.loads(done.stdout) if option != "--precision=auto"]
+        wanted = [f"--{variable.lower()}={name}" for variable in named.split()]
+        wanted += ["--", *([name] * len(unnamed.split()))] if unnamed else []
+        assert options == wanted
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", HONEST)
+def test_make_hands_an_honest_name_on_as_it_is(tmp_path, name):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    Image.new("RGB", (40, 30)).save(tmp_path / name)
+    said = make(tmp_path, "run", f"CONTENT={name}", "STYLE=nowhere.jpg").stderr
+    assert f"{tmp_path / 'nowhere.jpg'} is not there" in said  # so the content was found
+    (tmp_path / name).write_text("{}")
+    said = make(tmp_path, "run", f"NOTEBOOK={name}").stderr
+    assert f"{name} is not a Jupyter notebook" in said
+
+
+def test_make_hands_every_value_on():
+    """What `make run` takes stands in the environment under the name that it was given by."""
+    given = dict(CONTENT="-x.jpg", STYLE="", SIZE="64", RESUME="0", NOTEBOOK="-a b.ipynb")
+    names = ",".join(given).replace("NOTEBOOK", "NOTEBOOK:")
+    options = from_environment(["--x", f"--environment={names}"], given)
+    args = runner._parser().parse_args(options[1:])
+    assert (args.content, args.style, args.size, args.resume) == ("-x.jpg", None, 64, False)
+    assert str(args.notebook) == "-a b.ipynb"

@@ -1,0 +1,221 @@
+"""`nst paint`: what the terminal shows and says, the file it keeps, Ctrl-C."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nst.painting import command as paint_command
+from nst.painting import painter
+from nst.painting.painter import Progress
+from tests.conftest import ROOT
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Paths of a photograph, (60, 80) pixels, and of a painting."""
+    rng = np.random.default_rng(0)
+    photo, painted = tmp_path / "photo.png", tmp_path / "painting.jpg"
+    Image.fromarray(rng.integers(0, 255, (60, 80, 3), np.uint8)).save(photo)
+    Image.linear_gradient("L").convert("RGB").save(painted)
+    return photo, painted
+
+
+@pytest.fixture
+def command(monkeypatch, capsys, fake_weights):
+    """Run `nst paint` in this process; return its exit status and what it printed."""
+    monkeypatch.setattr(painter, "EVALUATIONS", (4, 3, 2, 2))
+
+    def run(*arguments):
+        try:
+            paint_command.main([*map(str, arguments), f"--weights={fake_weights}"])
+            status = None
+        except SystemExit as ended:
+            status = ended.code
+        return status, capsys.readouterr().out
+
+    return run
+
+
+def start(*arguments, **options):
+    """Start the real command."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "nst", "paint", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        **options,
+    )
+
+
+def test_a_picture_is_painted_at_the_size_that_is_asked_for(command, pictures, tmp_path):
+    made = tmp_path / "new" / "made.png"
+    status, printed = command(*pictures, "--size", 120, "--output", made)
+    assert status is None
+    assert Image.open(made).size == (120, 90)
+    lines = printed.splitlines()
+    assert lines[0] == "photo.png in the manner of painter.jpg, 120×90 pixels"
+    assert lines[1] == "  level 1 of 2, 100×75 pixels    21% done"
+    assert lines[-1].startswith("Finished in 0 min ")
+    assert lines[-1].endswith(os.path.relpath(made))
+    assert list(made.parent.iterdir()) == [made]
+
+
+def test_every_option_reaches_the_painter(monkeypatch, pictures, tmp_path, fake_weights):
+    asked = []
+    real = painter.paint
+
+    def paint(*arguments, **settings):
+        asked.append((*arguments, settings))
+        return real(*arguments, **settings | {"size": 16})
+
+    monkeypatch.setattr(painter, "paint", paint)
+    photo, painted = map(str, pictures)
+    options = ["--size=48", "--strength=light", "--colours=content", "--strokes=2"]
+    options += ["--precision=float32", "--memory=5"]
+    paths = ["--weights", str(fake_weights), "--output", str(tmp_path / "made.jpg")]
+    paint_command.main([photo, f"{painted}:2", f"{photo}:0.5", *options, *paths])
+    settings = {"size": 48, "strength": 0.25, "colours": "content", "strokes": 2.0}
+    settings |= {"precision": "float32", "model": str(fake_weights), "memory": 5.0}
+    assert asked == [(photo, {painted: 2.0, photo: 0.5}, settings)]
+
+
+def test_weights_of_styles_stand_behind_a_colon(tmp_path):
+    assert paint_command.weighted("a.jpg:2") == ("a.jpg", 2)
+    assert paint_command.weighted("a.jpg") == ("a.jpg", 1)
+    assert paint_command.weighted(r"C:\pictures\a.jpg") == (r"C:\pictures\a.jpg", 1)
+    odd = tmp_path / "odd:2"
+    odd.touch()
+    assert paint_command.weighted(str(odd)) == (str(odd), 1)
+
+
+def test_the_result_has_a_name_that_is_still_free(monkeypatch, tmp_path):
+    monkeypatch.setattr(paint_command, "WORKPLACE", tmp_path)
+    names = []
+    for _ in range(3):
+        path = paint_command.free_path("a/photo.jpg", {"b/one.png": 1, "two.jpg": 1})
+        names.append(path.relative_to(tmp_path).as_posix())
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    assert names == [f"output/photo_one_two{n}.jpg" for n in ("", "_2", "_3")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["{photo}", "{folder}/paintin.jpg"], "{folder}/paintin.jpg is not there: did you mean"),
+        (["{folder}", "{painted}"], "{folder} is a folder, not a picture: name a picture in it"),
+        (["{photo}", "{painted}", "--output={folder}/made.txt"], "{folder}/made.txt has the unkno"),
+        (["{photo}", "{painted}", "--output={photo}"], "{photo} is already there: move it away"),
+        (
+            ["{photo}", "{painted}", "--output={photo}/made.jpg"],
+            "the folder {photo} cannot be made (File exists): choose another output folder",
+        ),
+        (
+            ["{photo}", "{painted}", "--size=8"],
+            "nst paint: argument --size: 8 is not a whole number of 16 or more: nst",
+        ),
+        (["{photo}", "{painted}", "--size=20000"], "painting on 20000×15000 pixels takes"),
+        (
+            ["{photo}", "{painted}", "--strength=7"],
+            "the strength is 7.0: give a number from 0 to 1",
+        ),
+    ],
+)
+def test_what_cannot_work_is_refused_in_one_sentence(
+    command, pictures, tmp_path, arguments, message
+):
+    names = {"photo": pictures[0], "painted": pictures[1], "folder": tmp_path}
+    if not any("--output" in argument for argument in arguments):
+        arguments = [*arguments, "--output={folder}/made.jpg"]
+    said, _ = command(*(argument.format(**names) for argument in arguments))
+    assert said.startswith(message.format(**names))
+    assert "\n" not in said
+    assert not (tmp_path / "made.jpg").exists()
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_missing_weights_are_refused(pictures, tmp_path):
+    with pytest.raises(SystemExit, match=r"none\.mat is not there: run make weights"):
+        output = f"--output={tmp_path / 'made.jpg'}"
+        paint_command.main([*map(str, pictures), "--weights=none.mat", output])
+
+
+# --- the real command ----------------------------------------------------------------------------
+
+
+def wait_for(condition, process):
+    """Wait until a condition holds, or the process ends."""
+    while not condition() and process.poll() is None:
+        time.sleep(0.05)
+
+
+def test_ctrl_c_keeps_the_picture_at_full_size(pictures, tmp_path, fake_weights):
+    made = tmp_path / "made" / "picture.jpg"
+    arguments = [*pictures, "--size=900", "--weights", fake_weights, "--output", made]
+    with start(*arguments) as process:
+        wait_for(made.exists, process)  # the picture in the making, of a level of 100×75
+        assert Image.open(made).size == (900, 675)
+        process.send_signal(signal.SIGINT)
+        printed, _ = process.communicate(timeout=300)
+    last = printed.splitlines()[-1]
+    assert last.startswith("Stopped when ")
+    assert last.endswith(f"% was done: the picture so far is {os.path.relpath(made, Path.cwd())}")
+    assert process.returncode == 0
+    assert Image.open(made).size == (900, 675)
+    assert list(made.parent.iterdir()) == [made]
+    begins = ("photo.png in the manner", "  level ", "  stopping", "Stopped when")
+    assert [line for line in printed.splitlines() if line and not line.startswith(begins)] == []
+
+
+def test_ctrl_c_before_there_is_a_picture_ends_at_once(pictures, tmp_path, fake_weights):
+    arguments = [*pictures, "--weights", fake_weights, "--output", tmp_path / "made.jpg"]
+    with start(*arguments) as process:
+        process.stdout.readline()  # then it imports TensorFlow
+        process.send_signal(signal.SIGINT)
+        rest, _ = process.communicate(timeout=300)
+    assert rest.split() in ([], ["Stopped"])
+    assert process.returncode != 0
+    assert not (tmp_path / "made.jpg").exists()
+
+
+def limit_files():
+    """Let no file grow beyond 4,000 bytes: a full disk for one process."""
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows knows no such limit")
+def test_a_full_disk_is_told_in_one_sentence(pictures, tmp_path, fake_weights):
+    made = tmp_path / "made.png"
+    arguments = [*pictures, "--size=60", "--weights", fake_weights, "--output", made]
+    with start(*arguments, preexec_fn=limit_files) as process:
+        printed, _ = process.communicate(timeout=300)
+    why = f"{made} cannot be written (File too large): make room on the disk, or choose another"
+    assert printed.count(why) == 2  # of the picture in the making, and of the result
+    assert "painting goes on" in printed
+    assert printed.splitlines()[-1] == f"{why} output folder"
+    assert process.returncode == 1
+    assert not made.exists()
+
+
+def test_a_result_that_cannot_be_written_is_kept_elsewhere(tmp_path):
+    in_the_way = tmp_path / "made"
+    in_the_way.touch()
+    progress = Progress(np.zeros((1, 20, 30, 3), np.float32), (40, 60), 1, 1, 1.0, 0.0)
+    brake, line = paint_command.Brake(), paint_command.ProgressLine()
+    keeper = paint_command.Keeper(in_the_way / "picture.png", brake, line, dict)
+    with pytest.raises(
+        OSError, match=r"^the folder .*made cannot be made \(File ex.*\): "
+    ) as error:
+        keeper.finish(progress)
+    kept = Path(str(error.value).partition("until then the picture is kept as ")[2])
+    assert Image.open(kept).size == (60, 40)

@@ -1,0 +1,673 @@
+"""The painter: its costs, its levels and options, on the miniature network."""
+
+import math
+import threading
+from contextlib import closing
+from functools import partial
+from itertools import pairwise
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import scipy.fft
+from PIL import Image
+
+from nst.core.config import CONFIG, PROJECT
+from nst.painting import costs, eta, image_ops, inputs, painter
+from nst.painting.lbfgs import MEMORY, descend, descend_lean
+from nst.painting.objective import Level, Network, open_painter
+from nst.painting.painter import level_sizes, paint
+from nst.vgg.network import as_defaults, open_network, read_weights, tf
+
+REAL_WEIGHTS = PROJECT / CONFIG.VGG_MODEL
+needs_weights = pytest.mark.skipif(not REAL_WEIGHTS.exists(), reason="needs the real weights")
+
+
+@pytest.fixture
+def photo(tmp_path):
+    """A photograph: a dark disc on a bright ground that darkens to the right, (90, 120) pixels."""
+    y, x = np.mgrid[:90, :120]
+    ground = np.stack([220 - x, 200 - x, 230 - x / 2], axis=-1)
+    ground[(x - 60) ** 2 + (y - 50) ** 2 < 900] = (90, 60, 40)
+    return save(tmp_path / "photo.png", ground)
+
+
+@pytest.fixture
+def painted(tmp_path):
+    """A painting: slanted strokes in blue, yellow and white, (96, 128) pixels."""
+    y, x = np.mgrid[:96, :128]
+    waves = np.sin((x + y) / 3) + np.sin((x - 2 * y) / 7)
+    colours = np.array([(30, 60, 160), (240, 200, 60), (250, 250, 240)])
+    return save(tmp_path / "painting.png", colours[np.digitize(waves, (-0.3, 0.8))])
+
+
+@pytest.fixture
+def network(fake_weights):
+    with open_painter(read_weights(fake_weights, "float32")) as opened:
+        yield opened
+
+
+def save(path, pixels):
+    Image.fromarray(np.uint8(np.clip(pixels, 0, 255))).save(path)
+    return path
+
+
+def finish(*args, **settings):
+    """Paint; return the last Progress."""
+    *_, last = paint(*args, **settings)
+    return last
+
+
+# --- costs ---------------------------------------------------------------------------------------
+
+
+def random_layer(seed, shape=(1, 3, 5, 4)):
+    return np.abs(np.random.default_rng(seed).normal(1, 2, shape)).astype(np.float32)
+
+
+def evaluate(tensor, feed=None):
+    with tf.Session(graph=tensor.graph) as sess:
+        return sess.run(tensor, feed)
+
+
+def test_statistics_are_numpy_s():
+    a = random_layer(0)
+    with tf.Graph().as_default(), tf.Session() as sess:
+        gram, mean, deviation = sess.run(costs.statistics(tf.constant(a)))
+    np.testing.assert_allclose(gram, np.einsum("bhwi,bhwj->ij", a, a) / 15, rtol=1e-5)
+    np.testing.assert_allclose(mean, a.mean(axis=(0, 1, 2)), rtol=1e-5)
+    np.testing.assert_allclose(deviation, np.sqrt(a.var(axis=(0, 1, 2)) + 1e-3), rtol=1e-4)
+
+
+def test_style_cost_is_the_mean_of_relative_distances_on_the_layers():
+    layers = {name: random_layer(i) for i, name in enumerate(costs.STYLE_LAYERS)}
+    others = {name: random_layer(i + 10) for i, name in enumerate(costs.STYLE_LAYERS)}
+
+    def describe(a):
+        flat = a.reshape(-1, a.shape[-1]).astype(np.float64)
+        return flat.T @ flat / len(flat), flat.mean(0), np.sqrt(flat.var(0) + 1e-3)
+
+    targets = [describe(others[name]) for name in costs.STYLE_LAYERS]
+    expected = np.mean(
+        [
+            sum(
+                np.sum((g - t) ** 2) / np.sum(t**2)
+                for g, t in zip(describe(layers[name]), target, strict=True)
+            )
+            for name, target in zip(costs.STYLE_LAYERS, targets, strict=True)
+        ]
+    )
+    targets = [[np.float32(array) for array in target] for target in targets]
+    with tf.Graph().as_default():
+        tensors = {name: tf.constant(a) for name, a in layers.items()}
+        assert evaluate(costs.style_cost(tensors, targets)) == pytest.approx(expected, rel=1e-4)
+        same = {name: tf.constant(a) for name, a in others.items()}
+        assert evaluate(costs.style_cost(same, targets)) == pytest.approx(0, abs=1e-6)
+
+
+def test_content_cost_is_one_for_an_unrelated_picture_of_the_style():
+    a_C, a_S = random_layer(1, (1, 40, 50, 8)), 3 * random_layer(2, (1, 30, 60, 8)) + 1
+    flat = a_S.reshape(-1, 8)
+    target = (flat.T @ flat / len(flat), flat.mean(axis=0), flat.std(axis=0))
+    unrelated = flat[np.random.default_rng(3).integers(len(flat), size=2000)].reshape(a_C.shape)
+    with tf.Graph().as_default():
+        zero = costs.content_cost(tf.constant(a_C), a_C, target)
+        one = costs.content_cost(tf.constant(unrelated), a_C, target)
+        assert evaluate(zero) == 0
+        assert evaluate(one) == pytest.approx(1, abs=0.05)
+
+
+def test_layout_cost_sees_nothing_of_what_shrinking_takes_away(photo):
+    large = np.asarray(Image.open(photo).convert("RGB"), np.float32)
+    small = np.asarray(Image.open(photo).convert("RGB").resize((60, 45), Image.LANCZOS), np.float32)
+    moved = small + 10
+    with tf.Graph().as_default():
+        image = tf.constant(large[None])
+        same = evaluate(costs.layout_cost(image, small[None]))
+        assert same < 1e-4
+        unit = small.var(axis=(0, 1)).mean()
+        other = evaluate(costs.layout_cost(image, moved[None]))
+        assert other == pytest.approx(100 / unit, rel=0.1)  # Pillow rounds to whole levels
+
+
+def test_the_first_levels_are_held_to_the_photograph_from_afar_and_the_last_to_the_one_before():
+    rng = np.random.default_rng(0)
+    photo = np.float32(image_ops.resize(rng.normal(0, 60, (1, 6, 8, 3)), 72, 96))
+    grain = np.float32(40 * (np.indices((72, 96)).sum(axis=0) % 2 - 0.5)[None, ..., None])
+    for number in (0, 1):
+        with tf.Graph().as_default():
+            held = [
+                evaluate(painter.hold(tf.constant(image), number, photo, None))
+                for image in (photo, photo + grain, photo[:, ::-1].copy())
+            ]
+        assert max(held[:2]) < 0.01 * painter.TONE  # grain is not seen from afar
+        assert held[2] > painter.TONE / 2**number
+    small = rng.normal(0, 50, (1, 36, 48, 3)).astype(np.float32)
+    with tf.Graph().as_default():
+        cost = evaluate(painter.hold(tf.constant(photo), painter.FREE + 1, None, small))
+        assert cost == evaluate(painter.HOLD * costs.layout_cost(tf.constant(photo), small))
+
+
+def test_after_the_free_level_the_deepest_layer_has_no_cost():
+    of_levels = [painter.style_layers(number) for number in range(5)]
+    assert of_levels == [costs.STYLE_LAYERS] * 3 + [costs.STYLE_LAYERS[:5]] * 2
+    assert [names[-1] for names in of_levels[2:4]] == ["conv5_1", "conv4_2"]
+    layers = {name: random_layer(i) for i, name in enumerate(costs.STYLE_LAYERS)}
+    with tf.Graph().as_default():
+        tensors = {name: tf.constant(a) for name, a in layers.items()}
+        with tf.Session() as sess:
+            targets = sess.run([costs.statistics(tensors[name]) for name in costs.STYLE_LAYERS])
+        tensors["conv5_1"] *= 2
+        assert evaluate(costs.style_cost(tensors, targets[: len(of_levels[3])])) < 1e-6
+        assert evaluate(costs.style_cost(tensors, targets[: len(of_levels[2])])) > 0.1
+
+
+def test_spectrum_is_scipy_s_cosine_transform_in_bands(photo):
+    image = inputs.read(photo, 45, 60)
+    red, green, blue = np.moveaxis(image[0].astype(np.float64), 2, 0)
+    brightness = 0.299 * red + 0.587 * green + 0.114 * blue
+    colours = brightness, 0.564 * (blue - brightness), 0.713 * (red - brightness)
+    squares = scipy.fft.dctn(colours, axes=(1, 2), norm="ortho") ** 2
+    rows, columns = (np.arange(side) * costs.BANDS // side for side in (45, 60))
+    found = costs.measure_spectrum(image)
+    for colour, down, across in np.ndindex(found.shape):
+        expected = squares[colour][rows == down][:, columns == across].mean()
+        np.testing.assert_allclose(found[colour, down, across], expected, rtol=0.02, atol=0.01)
+
+
+def test_detail_of_twice_the_style_s_costs_the_square_of_log_2():
+    rng = np.random.default_rng(0)
+    style, other = rng.normal(0, 80, (2, 1, 64, 96, 3)).astype(np.float32)
+    wave = 500 * np.cos(np.pi * (np.arange(96) + 0.5) / 96).astype(np.float32)[:, None]
+    target = costs.measure_spectrum(style)
+    with tf.Graph().as_default():
+        same, brighter, double, unlike = (
+            evaluate(costs.spectrum_cost(tf.constant(image), target))
+            for image in (style, style + wave + 20, 2 * style, other)
+        )
+    assert same < 1e-9
+    assert brighter < 1e-6  # half a wave across the picture is the network's
+    assert double == pytest.approx(math.log(2) ** 2, rel=0.01)
+    assert unlike < 0.02  # of the same grain: a band has 96 waves, 0.01 is to be expected
+
+
+def test_a_flat_style_has_a_spectrum_cost_with_a_slope():
+    flat = np.full((1, 16, 20, 3), 50, np.float32)
+    with tf.Graph().as_default():
+        image = tf.constant(flat)
+        cost = costs.spectrum_cost(image, costs.measure_spectrum(flat))
+        assert evaluate(cost) == pytest.approx(0, abs=1e-6)
+        assert np.all(np.isfinite(evaluate(tf.gradients(cost, image)[0])))
+
+
+def test_a_painting_has_the_detail_of_its_style(
+    photo, painted, fake_weights, few_evaluations, monkeypatch
+):
+    def differs():
+        progress = finish(photo, painted, size=100, precision="float32", model=fake_weights)
+        style = costs.measure_spectrum(inputs.read_style(painted, 7500, 1.0))
+        with tf.Graph().as_default():
+            return evaluate(costs.spectrum_cost(tf.constant(progress.image), style))
+
+    held = differs()
+    monkeypatch.setattr(painter, "SPECTRUM", 0)
+    assert held < 0.8 * differs()
+
+
+def test_only_pixels_out_of_range_have_a_range_cost():
+    picture = np.array([[[(0, 255, 7), (0, 275, -10)]]], np.float32)
+    with tf.Graph().as_default():
+        cost = costs.range_cost(tf.constant(np.float32(picture - CONFIG.MEANS)))
+        assert evaluate(cost) == pytest.approx((400 + 100) / 6 / costs.BEYOND**2, rel=1e-3)
+
+
+def test_gradient_is_that_of_finite_differences(photo, painted, network):
+    small, image = inputs.read(photo, 12, 16), inputs.read(photo, 24, 32)
+    style = inputs.read_style(painted, 24 * 32, 1.0)
+    targets, waves = network.measure(style), costs.measure_spectrum(style)
+
+    def pixel_cost(tensor):
+        beside = costs.range_cost(tensor) + costs.spectrum_cost(tensor, waves)
+        return 2 * costs.layout_cost(tensor, small) + beside
+
+    with network.evaluation(Level(image, targets, 3.0, pixel_cost)) as evaluate_at:
+        rng = np.random.default_rng(0)
+        start = image + rng.normal(0, 10, image.shape).astype(np.float32)
+        _, gradient = evaluate_at(start)
+        for seed in range(3):
+            along = np.random.default_rng(seed).normal(0, 1, image.shape).astype(np.float32)
+            along += gradient / np.abs(gradient).mean()
+            up, down = (evaluate_at(start + step * along)[0] for step in (0.05, -0.05))
+            expected = float(np.sum(gradient * along))
+            assert (up - down) / 0.1 == pytest.approx(expected, rel=0.03)
+
+
+def test_enlarging_leaves_little_of_the_grid():
+    noise = np.random.default_rng(0).normal(0, 40, (1, 60, 80, 3)).astype(np.float32)
+    slopes = np.abs(np.diff(image_ops.resize(noise, 120, 160), axis=2)).mean(axis=(0, 1, 3))
+    within, between = slopes[10:-9:2].mean(), slopes[11:-9:2].mean()  # the old pixels
+    assert within > 0.6 * between  # bicubic: 0.47
+
+
+@pytest.mark.parametrize("way", [descend, descend_lean])
+def test_descent_finds_the_least_value(way):
+    goal = np.linspace(-20, 20, 12).reshape(1, 2, 2, 3).astype(np.float32)
+
+    def valley(image):
+        slopes = np.arange(1, 13).reshape(goal.shape)
+        return np.sum(slopes * (image - goal) ** 2), 2 * slopes * (image - goal)
+
+    *_, last = way(valley, np.zeros_like(goal), 40)
+    np.testing.assert_allclose(last, goal, atol=1e-2)
+
+
+def test_a_step_too_long_is_shortened():
+    """The first step, of 3 grey levels, is 100 times too long here."""
+    costs_seen = []
+
+    def narrow_valley(image):
+        costs_seen.append(float(np.sum(np.float64(image - 0.02) ** 2)) * 1e6)
+        return costs_seen[-1], 2e6 * (image - 0.02)
+
+    images = list(descend_lean(narrow_valley, np.zeros((1, 3, 4, 3), np.float32), 12))
+    assert 3 <= len(images) <= len(costs_seen) <= 12
+    assert costs_seen[1] > 1000 * costs_seen[0]
+    told = [float(np.sum(np.float64(image - 0.02) ** 2)) * 1e6 for image in images]
+    np.testing.assert_allclose(told, np.minimum.accumulate(costs_seen)[: len(told)])
+    assert told[-1] < 1e-3 * told[0]
+
+
+def test_the_lean_descent_remembers_as_scipy_s_does():
+    """On a long bent valley the gradient alone would not get far."""
+    scales = np.geomspace(1, 300, 48).reshape(1, 4, 4, 3)
+
+    def valley(image):
+        x = np.float64(image)
+        bent = x - 0.01 * np.roll(x, 1, axis=2) ** 2
+        cost = float(np.sum(scales * bent**2))
+        gradient = 2 * scales * bent
+        gradient -= np.roll(gradient * 0.02 * np.roll(x, 1, axis=2), -1, axis=2)
+        return cost, np.float32(gradient)
+
+    start = np.random.default_rng(0).normal(0, 10, scales.shape).astype(np.float32)
+    ways = (descend, partial(descend_lean, remembered=MEMORY))
+    reached = [valley(list(way(valley, start, 40))[-1])[0] for way in ways]
+    assert reached[1] < 3 * reached[0] < 1e-3 * valley(start)[0]
+
+
+@pytest.mark.parametrize("way", [descend, descend_lean])
+def test_descent_tells_of_a_cost_that_is_no_number(way):
+    with pytest.raises(FloatingPointError, match=r"the cost became nan: paint with --precision"):
+        list(way(lambda x: (np.nan, x), np.zeros((1, 2, 2, 3), np.float32), 3))
+
+
+# --- levels --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [(300, 400), (203, 301), (900, 64), (1200, 1600), (600, 801)])
+def test_levels_double_up_to_the_size_that_is_asked_for(size):
+    sizes = level_sizes(*size)
+    assert sizes[-1] == size
+    areas = [height * width for height, width in sizes]
+    assert all(1.4**2 < b / a <= 2.15**2 for a, b in pairwise(areas))
+    assert min(map(min, sizes)) >= 16
+
+
+@pytest.mark.parametrize("width", [440, 800, 900, 1600, 4000])
+def test_a_larger_picture_passes_through_the_levels_of_400_by_300(width):
+    sizes = level_sizes(width * 3 // 4, width)
+    assert sizes[:3] == level_sizes(300, 400) == [(75, 100), (150, 200), (300, 400)]
+    assert all(b[1] / a[1] < 2.15 for a, b in pairwise(sizes))
+
+
+def test_levels_double_exactly_where_they_can():
+    assert level_sizes(1200, 1600)[3:] == [(600, 800), (1200, 1600)]
+    assert len(level_sizes(600, 801)) == 4
+
+
+@pytest.mark.parametrize("size", [(40, 50), (75, 100), (78, 105)])
+def test_a_small_picture_has_one_level(size):
+    assert level_sizes(*size) == [size]
+
+
+@pytest.mark.parametrize(("height", "width"), [(301, 203), (64, 900), (16, 16), (40, 24)])
+def test_odd_sizes_are_painted(tmp_path, painted, fake_weights, monkeypatch, height, width):
+    monkeypatch.setattr(painter, "EVALUATIONS", (4, 3, 2))
+    rng = np.random.default_rng(0)
+    photo = save(tmp_path / "odd.png", rng.integers(0, 255, (height, width, 3)))
+    last = finish(photo, painted, size=max(height, width), model=fake_weights)
+    assert last.picture().shape == (height, width, 3)
+    assert last.done == pytest.approx(1)
+    assert last.seconds_left == pytest.approx(0)
+
+
+@pytest.mark.parametrize(("pixel", "beside"), [(1.6, 0.035), (5.6, 0.035), (10, 0.03), (0.1, 0.02)])
+@pytest.mark.parametrize("size", [(75, 100), (300, 400), (600, 800), (1200, 1600)])
+def test_the_time_left_is_known_within_a_quarter(monkeypatch, pixel, beside, size):
+    """On machines of some µs a pixel and seconds beside it; a GPU's is known from the second level.
+
+    The first three were measured: bfloat16 with AMX, float32 with AVX-512 and with AVX2.
+    """
+    now = 0.0
+    monkeypatch.setattr(eta, "time", SimpleNamespace(perf_counter=lambda: now))
+    sizes = level_sizes(*size)
+    watch = eta.Clock(*painter._work(sizes))
+    rng = np.random.default_rng(0)
+    ends, told, slack = [], [], []
+    for number, (height, width) in enumerate(sizes):
+        watch.begin(number)
+        deepest = 1 if number < 3 else 0.9 if pixel < 2 else 0.8  # of the work, without conv5_1
+        evaluation = 1e-6 * pixel * height * width * deepest + beside
+        now += 0.17 + 1.2 * evaluation  # style and content forward, a session, pictures
+        now += {0: 1, 3: 0.35}.get(number, 0)  # graphs
+        for i in range(painter.evaluations(number)):
+            now += evaluation * rng.uniform(0.95, 1.05) * (2 if i % 10 == 5 else 1)  # some are slow
+            ends.append(now)
+            told.append(watch.tick()[1])
+            known = (number, i) > (1, 0) or len(sizes) == 1 or pixel > 1
+            slack.append(0.25 if known else 3)
+    assert told[:3] == [None] * 3
+    for end, left, part in zip(ends[3:], told[3:], slack[3:], strict=True):
+        assert left == pytest.approx(now - end, rel=part, abs=3 * evaluation)
+
+
+# --- the start of a level ------------------------------------------------------------------------
+
+
+def test_detail_is_what_a_smaller_picture_cannot_hold():
+    checks = np.indices((40, 60)).sum(axis=0) % 2 * 2.0 - 1  # a pixel each
+    slope = np.linspace(-50, 50, 60)
+    image = np.float32(np.stack([checks, checks + slope, slope + 0 * checks], axis=-1)[None])
+    found = image_ops.detail(image, 0.5)[0, 8:-8, 8:-8]  # less the border, where a slope ends
+    inside = checks[8:-8, 8:-8]
+    expected = np.stack([inside, inside, 0 * inside], axis=-1)
+    np.testing.assert_allclose(found, expected, atol=0.1)
+
+
+def test_cover_cuts_what_is_too_large_and_mirrors_what_is_too_small():
+    image = np.float32([[1, 2, 3], [4, 5, 6]])[None, ..., None]
+    assert image_ops.cover(image, 1, 2)[0, ..., 0].tolist() == [[1, 2]]
+    assert image_ops.cover(image, 5, 4)[0, ..., 0].tolist() == [
+        [1, 2, 3, 3],
+        [4, 5, 6, 6],
+        [4, 5, 6, 6],
+        [1, 2, 3, 3],
+        [1, 2, 3, 3],
+    ]
+
+
+def test_a_level_begins_with_shares_of_what_the_one_before_could_not_hold(monkeypatch):
+    monkeypatch.setattr(painter, "DETAIL", 0.5)
+    checks = np.indices((40, 60)).sum(axis=0) % 2 * 2.0 - 1
+    small, photo = np.zeros((1, 20, 30, 3), np.float32), np.zeros((1, 40, 60, 3), np.float32)
+    photo[0, ..., 0] = 4 * checks  # red
+    style = np.zeros_like(photo)
+    style[0, ..., 2] = 6 * checks[:, ::-1]  # blue, of which a third is brightness
+    found = painter.enlarge(small, photo, [(0.75, style), (0.25, 0 * style)])
+    relief = 0.5 * 0.75 * 2 * checks[:, ::-1]
+    expected = np.stack([2 * checks + relief, relief, relief], axis=-1)
+    np.testing.assert_allclose(found[0, 8:-8, 8:-8], expected[8:-8, 8:-8], atol=0.05)
+
+
+# --- options -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def few_evaluations(monkeypatch):
+    monkeypatch.setattr(painter, "EVALUATIONS", (12, 8, 6, 4))
+
+
+def test_progress_names_level_and_share_and_time(photo, painted, fake_weights, few_evaluations):
+    states = list(paint(photo, painted, size=400, model=fake_weights))
+    assert [s.level for s in states] == [1] * 12 + [2] * 8 + [3] * 6
+    assert {s.levels for s in states} == {3}
+    assert np.all(np.diff([s.done for s in states]) > 0)
+    assert [s.seconds_left for s in states[:3]] == [None] * 3
+    assert all(s.seconds_left >= 0 for s in states[3:])
+    assert states[3].picture().shape == (300, 400, 3)  # of a level of (75, 100)
+    assert states[-1].done == pytest.approx(1)
+
+
+def test_painting_is_repeatable_and_changes_the_picture(
+    photo, painted, fake_weights, few_evaluations
+):
+    one, two = (
+        finish(photo, painted, size=100, precision="float32", model=fake_weights).picture()
+        for _ in range(2)
+    )
+    assert np.abs(one.astype(int) - two).mean() < 1  # threads add numbers up in any order
+    original = np.asarray(Image.open(photo).convert("RGB").resize((100, 75)), int)
+    assert np.abs(one - original).mean() > 5
+
+
+def test_several_styles_mix_by_their_weights(photo, painted, tmp_path, network):
+    red = save(tmp_path / "red.png", np.full((90, 120, 3), (200, 30, 20)))
+    image = inputs.read(photo, 30, 40)
+
+    def measure(styles):
+        given = styles, image, "style", 1.0
+        return [*painter.style_statistics(*given, network), [painter.style_spectrum(*given)]]
+
+    one, other, mixed = measure({red: 1}), measure({painted: 5}), measure({red: 1, painted: 3})
+    for a, b, c in zip(one, other, mixed, strict=True):
+        for x, y, z in zip(a, b, c, strict=True):
+            np.testing.assert_allclose(z, 0.25 * x + 0.75 * y, rtol=1e-4, atol=1e-4)
+
+
+def distances(paintings, photo, style, model):
+    """Return the pictures' content distances from the photograph in the style's colours, and style.
+
+    Arguments:
+    paintings -- list of the last Progress of each
+    model -- weight file of the network that measures
+    """
+    image = inputs.read_photo(photo, *paintings[0].size, "style", {style: 1}, 1.0)
+    with open_network(read_weights(model, "float32")) as (sess, layers), as_defaults(sess):
+        network = Network(sess, layers)
+        targets = painter.style_statistics({style: 1}, image, "style", 1.0, network)
+        a_G = layers[costs.CONTENT_LAYER]
+        a_C = sess.run(a_G, {layers["input"]: image})
+        target = targets[costs.STYLE_LAYERS.index(costs.CONTENT_LAYER)]
+        both = [costs.content_cost(a_G, a_C, target), costs.style_cost(layers, targets)]
+        return np.transpose([sess.run(both, {layers["input"]: p.image}) for p in paintings])
+
+
+def test_strength_moves_the_picture_from_content_to_style(
+    photo, painted, fake_weights, few_evaluations
+):
+    settings = {"size": 64, "precision": "float32", "model": fake_weights}
+    paintings = [finish(photo, painted, strength=s, **settings) for s in (0, 0.5, 1)]
+    content, style = distances(paintings, photo, painted, fake_weights)
+    assert content[0] < content[1] < content[2]
+    assert style[0] > style[1] > style[2]
+
+
+@needs_weights
+@pytest.mark.numbers
+def test_strength_is_monotone_with_the_real_network(monkeypatch):
+    # enough for a strong style to be reached: after 20, rounding decides between 0.75 and 1
+    monkeypatch.setattr(painter, "EVALUATIONS", (48,))
+    pair = [PROJECT / "images" / f"{name}.jpg" for name in ("pyramid", "impressionist")]
+    paintings = [
+        finish(*pair, size=48, strength=s, precision="float32") for s in (0, 0.25, 0.5, 0.75, 1)
+    ]
+    content, style = distances(paintings, *pair, REAL_WEIGHTS)
+    assert np.all(np.diff(content) > 0.02)
+    assert np.all(np.diff(style) < 0)
+
+
+def correlation_length(image):
+    """Count the pixels after which the brightness of a row no longer resembles itself."""
+    grey = image.astype(np.float64).mean(axis=-1)
+    grey -= grey.mean(axis=1, keepdims=True)
+    power = np.abs(np.fft.rfft(grey, 2 * grey.shape[1], axis=1)) ** 2
+    correlation = np.fft.irfft(power, axis=1)[:, : grey.shape[1] // 2].sum(axis=0)
+    below = np.flatnonzero(correlation < 0.5 * correlation[0])
+    return np.interp(
+        -0.5 * correlation[0],
+        [-correlation[below[0] - 1], -correlation[below[0]]],
+        [below[0] - 1, below[0]],
+    )
+
+
+@needs_weights
+@pytest.mark.numbers
+def test_strokes_grow(tmp_path, painted, monkeypatch):
+    monkeypatch.setattr(painter, "EVALUATIONS", (30, 12))
+    flat = save(tmp_path / "flat.png", np.full((120, 160, 3), (140, 140, 120)) + ramp(120, 160))
+    settings = {"size": 120, "strength": 0.8, "precision": "float32"}
+    lengths = [
+        correlation_length(finish(flat, painted, strokes=s, **settings).picture()) for s in (0.5, 2)
+    ]
+    assert lengths[1] > 1.2 * lengths[0]
+
+
+def ramp(height, width):
+    """Make a gentle slope with a little grain: flat ground to paint on."""
+    grain = np.random.default_rng(0).normal(0, 4, (height, width, 1))
+    return np.linspace(-10, 10, width)[None, :, None] + grain
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"strength": 1.5}, "the strength is 1.5: give a number from 0 to 1"),
+        ({"strength": math.nan}, "the strength is nan: give a number from 0 to 1"),
+        ({"strokes": 0}, "the size of the strokes is 0: give a number from 0.25 to 4"),
+        ({"colours": "grey"}, "the colours are 'grey': choose 'style' or 'content'"),
+        ({"size": 15}, "the longest side is 15: give a whole number of pixels, 16 or more"),
+        ({"precision": "half"}, "the precision is 'half': choose 'float32', 'bfloat16' or 'auto'"),
+    ],
+)
+def test_settings_out_of_range_are_refused(photo, painted, fake_weights, settings, message):
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        paint(photo, painted, model=fake_weights, **settings)
+
+
+def test_styles_need_a_weight(photo, painted, fake_weights):
+    with pytest.raises(ValueError, match=r"^the styles' weights are .*: give each a number above"):
+        paint(photo, {painted: 0.0}, model=fake_weights)
+
+
+def test_pictures_that_would_not_fit_into_memory_are_refused(photo, painted, fake_weights):
+    message = (
+        r"^painting on 20000×15000 pixels takes [\d.]+ GB of memory, [\d.]+ GB are free: "
+        r"\d+×\d+ is the largest size of this shape that fits$"
+    )
+    with pytest.raises(MemoryError, match=message):
+        paint(photo, painted, size=20000, model=fake_weights)
+
+
+def test_closing_ends_the_work(photo, painted, fake_weights):
+    before = threading.active_count()
+    painting_under_way = paint(photo, painted, size=200, model=fake_weights)
+    first = next(painting_under_way)
+    painting_under_way.close()
+    assert threading.active_count() <= before + 1
+    assert first.picture().shape == (150, 200, 3)
+
+
+def test_the_caller_keeps_its_own_session(photo, painted, fake_weights):
+    with tf.Graph().as_default() as graph, tf.Session() as sess:
+        with closing(paint(photo, painted, size=32, model=fake_weights)) as under_way:
+            next(under_way)
+            assert tf.get_default_session() is sess
+            assert tf.get_default_graph() is graph
+        assert tf.get_default_session() is sess
+        assert not graph.get_operations()
+
+
+# --- colours -------------------------------------------------------------------------------------
+
+
+def test_a_recoloured_style_has_the_content_s_mean_and_covariance(photo, painted):
+    content, style = (
+        np.asarray(Image.open(p).convert("RGB"), float)[None] for p in (photo, painted)
+    )
+    new = image_ops.recolour(style, content)
+    assert new.shape == style.shape
+    for measure in (lambda a: a.mean(axis=0), lambda a: np.cov(a.T)):
+        got, wanted = measure(new.reshape(-1, 3)), measure(content.reshape(-1, 3))
+        np.testing.assert_allclose(got, wanted, rtol=0.01, atol=0.01 * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize("weights", [(1, 0), (1, 3)])
+def test_the_photograph_takes_the_styles_colours_by_their_weights(tmp_path, weights):
+    rng = np.random.default_rng(0)
+    photo = save(tmp_path / "photo.png", rng.normal((90, 130, 110), 30, (60, 80, 3)))
+    means, pictures = np.array([(150, 110, 90), (80, 120, 140)]), []
+    for i, mean in enumerate(means):
+        pictures.append(save(tmp_path / f"{i}.png", mean + rng.normal(0, 12, (60, 80, 3))))
+    styles = dict(zip(pictures, weights, strict=True))
+    read = inputs.read_photo(photo, 60, 80, "style", styles, 1.0) + CONFIG.MEANS
+    share = weights[0] / sum(weights)
+    mean = share * means[0] + (1 - share) * means[1]
+    covariance = 12**2 * np.eye(3)  # within a style, and between the two
+    covariance = covariance + share * (1 - share) * np.outer(means[0] - means[1], [70, -10, -50])
+    np.testing.assert_allclose(read.mean(axis=(0, 1, 2)), mean, atol=1.5)
+    np.testing.assert_allclose(np.cov(read.reshape(-1, 3).T), covariance, atol=25, rtol=0.1)
+    own = inputs.read_photo(photo, 60, 80, "content", styles, 1.0)
+    np.testing.assert_array_equal(own, inputs.read(photo, 60, 80))
+
+
+def test_a_picture_recoloured_by_itself_stays(painted):
+    style = np.asarray(Image.open(painted).convert("RGB"), float)[None]
+    np.testing.assert_allclose(image_ops.recolour(style, style), style, atol=1e-3)
+
+
+def test_the_noise_of_a_grey_style_does_not_become_colour(photo):
+    rng = np.random.default_rng(0)
+    grey = np.repeat(rng.normal(128, 40, (1, 60, 80, 1)), 3, axis=3) + rng.normal(
+        0, 0.5, (1, 60, 80, 3)
+    )
+    content = np.asarray(Image.open(photo).convert("RGB"), float)[None]
+    new = image_ops.recolour(grey, content)
+    chroma = new[..., 0] - new[..., 2]
+    smooth = chroma - np.polyval(
+        np.polyfit(grey.mean(-1).ravel(), chroma.ravel(), 1), grey.mean(-1)
+    )
+    assert smooth.std() < 0.3 * (content[..., 0] - content[..., 2]).std()
+
+
+@pytest.mark.parametrize("colours", ["style", "content"])
+@pytest.mark.parametrize("which", ["grey photo", "grey style", "plain photo", "plain style"])
+def test_grey_and_one_colour_pictures_survive(
+    photo, painted, tmp_path, fake_weights, few_evaluations, colours, which
+):
+    kind, role = which.split()
+    source = Image.open(photo if role == "photo" else painted).convert("L")
+    picture = tmp_path / "odd.png"
+    (source if kind == "grey" else Image.new("RGB", (120, 90), (200, 40, 30))).save(picture)
+    pair = (picture, painted) if role == "photo" else (photo, picture)
+    last = finish(*pair, size=100, colours=colours, model=fake_weights)
+    assert last.picture().shape[1] == 100
+    assert np.isfinite(last.image).all()
+
+
+def test_resampling_matrix_is_pillow_s_resampling():
+    row = np.random.default_rng(0).normal(0, 50, (1, 40)).astype(np.float32)
+    expected = np.asarray(Image.fromarray(row).resize((13, 1), Image.LANCZOS))[0]
+    np.testing.assert_allclose(image_ops.resampling_matrix(40, 13) @ row[0], expected, atol=1e-3)
+
+
+# --- the benchmark's measures --------------------------------------------------------------------
+
+
+def test_speckle_is_the_mean_laplacian_of_colour(tmp_path):
+    grey = np.full((300, 400, 3), 128, np.uint8)
+    board = np.indices((300, 400)).sum(axis=0) % 2
+    assert painter.speckle(save(tmp_path / "grey.png", grey + 100 * board[..., None])) == (0, 0)
+    coloured = np.stack([np.full_like(board, 128), 128 + 40 * board, np.full_like(board, 128)], -1)
+    path = save(tmp_path / "coloured.png", coloured)
+    chroma = np.asarray(Image.open(path).convert("YCbCr"), float)[:2, :2, 1:]
+    steps = np.abs(chroma[0, 0] - chroma[0, 1]).mean()  # to each of four neighbours
+    inside, border = painter.speckle(path)
+    assert inside == pytest.approx(4 * steps)
+    assert 3 * steps < border < inside  # the outermost pixels have three neighbours, or two
+
+
+def test_gram_distance_has_no_unit():
+    a = random_layer(0)[0]
+    assert painter.gram_distance(a, a) == 0
+    assert painter.gram_distance(2 * a, a) == pytest.approx(9)  # (4 - 1)²
+    assert painter.gram_distance(np.tile(a, (2, 3, 1)), a) == pytest.approx(0, abs=1e-9)

@@ -1,0 +1,214 @@
+"""The house is in order: who imports whom, how long files are, what nst_utils hands on."""
+
+import ast
+import json
+import re
+import subprocess
+import sys
+
+import nbformat
+import pytest
+
+import nst
+import nst_utils
+from nst import __main__ as command_line
+from nst.lab import runner
+from tests.conftest import ROOT
+
+FILES = {path.stem: path for path in sorted((ROOT / "nst").glob("*.py"))}
+# from the bottom up, as nst/__init__.py lists them from the top down
+ORDER = re.findall(r"^(\w+)  +\S", nst.__doc__, re.MULTILINE)[::-1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+# --- the rooms -----------------------------------------------------------------------------------
+
+
+def imported(source):
+    """List what of ours a file imports, anywhere in it, by the names of the files."""
+    names = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            origin = ".".join(filter(None, ["nst" if node.level else "", node.module]))
+            names += [f"nst.{a.name}" for a in node.names] if origin == "nst" else [origin]
+        elif isinstance(node, ast.Constant) and re.fullmatch(r"nst\.\w+", str(node.value)):
+            names.append(node.value)  # for importlib
+    return [n.removeprefix("nst.") for n in names if re.match(r"nst(\.|_utils$|$)|tf1_compat$", n)]
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        ("import os, nst.lab.tf1", ["tf1"]),
+        ("from nst import files, config as c", ["files", "config"]),
+        ("from nst.core.files import whole_file", ["files"]),
+        ("from .files import whole_file", ["files"]),
+        ("from . import files", ["files"]),
+        ("def f():\n    from nst.lab.runner import run", ["runner"]),
+        ("importlib.import_module('nst.gallery.command')", ["gallery"]),
+        ("import nst_utils", ["nst_utils"]),
+        ("import nstools, scipy.nst", []),
+    ],
+)
+def test_every_way_to_import_is_seen(source, names):
+    assert imported(source) == names
+
+
+def test_the_package_lists_its_files():
+    assert sorted(ORDER) == sorted(FILES.keys() - {"__init__"})
+
+
+@pytest.mark.parametrize("name", sorted(FILES.keys() - {"__init__"}))
+def test_a_file_imports_only_what_stands_below_it(name):
+    """So no circle can be: each import goes down the one list."""
+    below = ORDER[: ORDER.index(name)]
+    # what a submission imports, the process that examines it has imported before
+    exempt = {"nst_utils"} if name == "examining" else set()
+    upward = set(imported(FILES[name].read_text("utf-8"))) - {*below, name, *exempt}
+    assert not upward, f"nst/{name}.py imports {upward}, which nst/__init__.py lists above it"
+
+
+@pytest.mark.parametrize("path", [*FILES.values(), ROOT / "nst_utils.py", ROOT / "tf1_compat.py"])
+def test_a_file_of_the_product_is_read_in_one_sitting(path):
+    assert len(path.read_text("utf-8").splitlines()) <= 350
+
+
+# --- the course's helper module ------------------------------------------------------------------
+
+# what nst_utils.py defined when it did all the work itself
+PUBLIC_ONCE = {
+    *("CONFIG", "VGG_BLOCKS", "layer_names", "read_vgg", "load_vgg_model", "choose_precision"),
+    *("large_constant", "PICTURE_EXTENSIONS", "load_image", "fit_size", "to_pixels"),
+    *("reshape_and_normalize_image", "generate_noise_image", "save_image", "check_picture_path"),
+    *("save_animation", "show_pictures", "make_folder", "close_session", "estimate", "Run"),
+    *("explain_out_of_order", "functions_of"),
+}
+COURSE = {
+    *("CONFIG", "load_vgg_model", "reshape_and_normalize_image"),
+    *("generate_noise_image", "save_image"),
+}
+
+
+def used_by_notebooks():
+    """Names that our notebooks load, be it from nst_utils, through its star, or of their own."""
+    names = set()
+    for path in NOTEBOOKS:
+        for cell in nbformat.read(path, as_version=4).cells:
+            if cell.cell_type == "code":
+                nodes = list(ast.walk(ast.parse(cell.source)))
+                names |= {node.id for node in nodes if isinstance(node, ast.Name)}
+                names |= {
+                    node.attr
+                    for node in nodes
+                    if isinstance(node, ast.Attribute)
+                    and isinstance(node.value, ast.Name)
+                    and node.value.id == "nst_utils"
+                }
+    return names
+
+
+def test_nst_utils_keeps_the_names_of_the_course_and_of_the_notebooks():
+    used = used_by_notebooks()
+    assert used & PUBLIC_ONCE > COURSE
+    missing = (COURSE | used & PUBLIC_ONCE) - set(nst_utils.__all__)
+    assert not missing
+    assert all(hasattr(nst_utils, name) for name in nst_utils.__all__)
+
+
+def test_nst_utils_hands_names_on_and_does_nothing_else():
+    source = (ROOT / "nst_utils.py").read_text("utf-8")
+    assert len(source.splitlines()) <= 120
+    docstring, *imports, names = ast.parse(source).body
+    assert isinstance(docstring.value, ast.Constant)
+    assert {type(node) for node in imports} == {ast.ImportFrom}
+    assert all(node.module.startswith("nst.") for node in imports)
+    assert names.targets[0].id == "__all__"
+    handed_on = [alias.name for node in imports for alias in node.names]
+    assert sorted(handed_on) == sorted(ast.literal_eval(names.value))
+
+
+def python(code, folder=ROOT):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=folder)
+
+
+def test_importing_nst_utils_is_silent():
+    run = python("import nst_utils")
+    assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
+
+
+def test_importing_nst_utils_changes_nothing_global():
+    run = python("""
+import json, sys
+import numpy as np
+import tensorflow
+from tensorflow.python.framework import ops, random_seed
+
+def state():
+    v1 = tensorflow.compat.v1
+    return [tensorflow.executing_eagerly(), random_seed.get_seed.__module__,
+            sys.modules["tensorflow"] is tensorflow, "__array__" in vars(tensorflow.Tensor),
+            hasattr(np, "float"), "tf1_compat" in sys.modules, np.get_printoptions(),
+            v1.logging.get_verbosity(), len(v1.get_default_graph().get_operations()),
+            sorted(ops.gradient_registry.list())]
+
+before = state()
+import nst_utils
+print(json.dumps([before, state()]))
+""")
+    assert run.returncode == 0, run.stderr
+    before, after = json.loads(run.stdout)
+    assert before == after
+    seed_rule = "tensorflow.python.framework.random_seed"
+    assert after[:6] == [True, seed_rule, True, True, False, False]
+    assert "Conv2D" in after[-1]
+    assert [name for name in after[-1] if "Gram" in name] == []
+
+
+def test_a_course_notebook_finds_the_nst_utils_beside_it_before_ours(tmp_path):
+    (tmp_path / "nst_utils.py").write_text("whose = 'its own'")
+    notebook = nbformat.v4.new_notebook()
+    source = "import tensorflow as tf\ntf.Session\nfrom nst_utils import *\nprint(whose)"
+    notebook.cells.append(nbformat.v4.new_code_cell(source))
+    nbformat.write(notebook, tmp_path / "kept.ipynb")
+    runner.run(tmp_path / "kept.ipynb", tmp_path / "out", {})
+    (cell,) = nbformat.read(tmp_path / "out" / "kept.ipynb", as_version=4).cells
+    assert [output.text for output in cell.outputs] == ["its own\n"]
+
+
+# --- the command line ----------------------------------------------------------------------------
+
+
+def nst_command(monkeypatch, *arguments):
+    """Run `nst` with arguments; return its exit code."""
+    monkeypatch.setattr(sys, "argv", ["nst", *arguments])
+    try:
+        command_line.main()
+    except SystemExit as end:
+        return end.code or 0
+    return 0
+
+
+@pytest.mark.parametrize("name", command_line.COMMANDS)
+def test_help_of_a_command_shows_an_example(name, monkeypatch, capsys):
+    assert nst_command(monkeypatch, name, "--help") == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"usage: nst {name}")
+    assert len(re.findall(rf"^example: nst {name}\b", said, re.MULTILINE)) == 1
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
+def test_help_lists_the_commands_and_shows_an_example(arguments, monkeypatch, capsys):
+    assert nst_command(monkeypatch, *arguments) == 0
+    said = capsys.readouterr().out
+    assert re.findall(r"^  nst (\w+)  +\S", said, re.MULTILINE) == list(command_line.COMMANDS)
+    assert said.count("example: nst ") == 1
+
+
+def test_an_unknown_command_is_told_in_one_sentence():
+    run = subprocess.run(
+        [sys.executable, "-m", "nst", "pant"], capture_output=True, text=True, cwd=ROOT
+    )
+    names = ", ".join(command_line.COMMANDS)
+    sentence = f"nst: there is no command pant: choose one of {names}\n"
+    assert (run.returncode, run.stdout, run.stderr) == (2, "", sentence)
