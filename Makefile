@@ -51,9 +51,10 @@ exercises: $(VENV)/installed ## make the notebook with blanks from the solved on
 grade: $(VENV)/installed ## grade NOTEBOOK=path (a notebook, a .py or a folder): REPORT=report.html JOBS=
 	@$(NST) grade --environment=NOTEBOOK:,REPORT,JOBS
 
-test: $(VENV)/installed-for-tests weights ## ruff and pytest
+test: $(VENV)/installed-for-tests weights ## ruff, import-linter and pytest
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m pytest
 
 test-numbers: $(VENV)/installed-for-tests weights ## the tests that compute alone, for another processor's kernels

@@ -15,8 +15,9 @@ from nst.core.images import (
     show_pictures,
     to_pixels,
 )
-from nst.lab.diagnosis import explain_failures, set_up
+from nst.lab.diagnosis import explain_failures
 from nst.lab.notebook import functions_of
+from nst.lab.setup import set_up
 from nst.lab.training import Run, close_session, estimate
 from nst.vgg.frozen import large_constant
 from nst.vgg.network import choose_precision, load_vgg_model

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
-from nst.lab.tf1 import import_tensorflow
+from nst.core.tensorflow import import_tensorflow
 from nst.lab.training import close_session
 from nst.vgg.tiny import write_fake_vgg
 

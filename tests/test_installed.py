@@ -100,11 +100,11 @@ def test_the_wheel_holds_what_git_does_and_no_weights(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
     code = {str(path.relative_to(ROOT)) for path in (ROOT / "nst").rglob("*.py")}
-    own = {"nst_utils.py", "tf1_compat.py"} | code
+    own = {"nst_utils.py"} | code
     notebooks = {p.name for p in (ROOT / "notebooks").glob("*.ipynb")}
     assert own <= names
     assert {Path(n).name for n in names if n.startswith("nst/project/notebooks/")} == notebooks
-    assert {Path(n).parts[0] for n in names} == {"nst", "nst_utils.py", "tf1_compat.py"}
+    assert {Path(n).parts[0] for n in names} == {"nst", "nst_utils.py"}
     assert not [name for name in names if name.endswith((".mat", ".pyc"))]
 
 

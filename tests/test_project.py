@@ -1,4 +1,4 @@
-"""The house is in order: who imports whom, how long files are, what nst_utils hands on."""
+"""What nst_utils hands on, and the command line as a whole."""
 
 import ast
 import json
@@ -9,70 +9,12 @@ import sys
 import nbformat
 import pytest
 
-import nst
 import nst_utils
 from nst import __main__ as command_line
 from nst.lab import runner
 from tests.conftest import ROOT
 
-FILES = {path.stem: path for path in sorted((ROOT / "nst").glob("*.py"))}
-# from the bottom up, as nst/__init__.py lists them from the top down
-ORDER = re.findall(r"^(\w+)  +\S", nst.__doc__, re.MULTILINE)[::-1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-
-# --- the rooms -----------------------------------------------------------------------------------
-
-
-def imported(source):
-    """List what of ours a file imports, anywhere in it, by the names of the files."""
-    names = []
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            origin = ".".join(filter(None, ["nst" if node.level else "", node.module]))
-            names += [f"nst.{a.name}" for a in node.names] if origin == "nst" else [origin]
-        elif isinstance(node, ast.Constant) and re.fullmatch(r"nst\.\w+", str(node.value)):
-            names.append(node.value)  # for importlib
-    return [n.removeprefix("nst.") for n in names if re.match(r"nst(\.|_utils$|$)|tf1_compat$", n)]
-
-
-@pytest.mark.parametrize(
-    ("source", "names"),
-    [
-        ("import os, nst.lab.tf1", ["tf1"]),
-        ("from nst import files, config as c", ["files", "config"]),
-        ("from nst.core.files import whole_file", ["files"]),
-        ("from .files import whole_file", ["files"]),
-        ("from . import files", ["files"]),
-        ("def f():\n    from nst.lab.runner import run", ["runner"]),
-        ("importlib.import_module('nst.gallery.command')", ["gallery"]),
-        ("import nst_utils", ["nst_utils"]),
-        ("import nstools, scipy.nst", []),
-    ],
-)
-def test_every_way_to_import_is_seen(source, names):
-    assert imported(source) == names
-
-
-def test_the_package_lists_its_files():
-    assert sorted(ORDER) == sorted(FILES.keys() - {"__init__"})
-
-
-@pytest.mark.parametrize("name", sorted(FILES.keys() - {"__init__"}))
-def test_a_file_imports_only_what_stands_below_it(name):
-    """So no circle can be: each import goes down the one list."""
-    below = ORDER[: ORDER.index(name)]
-    # what a submission imports, the process that examines it has imported before
-    exempt = {"nst_utils"} if name == "examining" else set()
-    upward = set(imported(FILES[name].read_text("utf-8"))) - {*below, name, *exempt}
-    assert not upward, f"nst/{name}.py imports {upward}, which nst/__init__.py lists above it"
-
-
-@pytest.mark.parametrize("path", [*FILES.values(), ROOT / "nst_utils.py", ROOT / "tf1_compat.py"])
-def test_a_file_of_the_product_is_read_in_one_sitting(path):
-    assert len(path.read_text("utf-8").splitlines()) <= 350
-
 
 # --- the course's helper module ------------------------------------------------------------------
 
@@ -118,7 +60,6 @@ def test_nst_utils_keeps_the_names_of_the_course_and_of_the_notebooks():
 
 def test_nst_utils_hands_names_on_and_does_nothing_else():
     source = (ROOT / "nst_utils.py").read_text("utf-8")
-    assert len(source.splitlines()) <= 120
     docstring, *imports, names = ast.parse(source).body
     assert isinstance(docstring.value, ast.Constant)
     assert {type(node) for node in imports} == {ast.ImportFrom}
@@ -148,7 +89,7 @@ def state():
     v1 = tensorflow.compat.v1
     return [tensorflow.executing_eagerly(), random_seed.get_seed.__module__,
             sys.modules["tensorflow"] is tensorflow, "__array__" in vars(tensorflow.Tensor),
-            hasattr(np, "float"), "tf1_compat" in sys.modules, np.get_printoptions(),
+            hasattr(np, "float"), np.get_printoptions(),
             v1.logging.get_verbosity(), len(v1.get_default_graph().get_operations()),
             sorted(ops.gradient_registry.list())]
 
@@ -160,7 +101,7 @@ print(json.dumps([before, state()]))
     before, after = json.loads(run.stdout)
     assert before == after
     seed_rule = "tensorflow.python.framework.random_seed"
-    assert after[:6] == [True, seed_rule, True, True, False, False]
+    assert after[:5] == [True, seed_rule, True, True, False]
     assert "Conv2D" in after[-1]
     assert [name for name in after[-1] if "Gram" in name] == []
 

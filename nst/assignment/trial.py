@@ -22,7 +22,7 @@ from IPython.utils.capture import capture_output
 
 from nst.assignment.hints import told
 from nst.assignment.spec import PARAMETERS, RATE, STEPS
-from nst.lab.tf1 import import_tensorflow
+from nst.core.tensorflow import import_tensorflow
 
 tf = import_tensorflow()
 

@@ -11,7 +11,7 @@ from nst.assignment.mistakes import KNOWN_NUMBERS
 from nst.assignment.reference import close, mistakes_that_compute, right_value
 from nst.assignment.spec import PARAMETERS, PUBLISHED
 from nst.assignment.trial import new_session
-from nst.lab.tf1 import import_tensorflow
+from nst.core.tensorflow import import_tensorflow
 
 FACTS = {  # what nst.assignment.trial.attempt may tell
     "no_function": str,

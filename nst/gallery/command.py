@@ -38,7 +38,8 @@ from nst.gallery.contact_sheet import contact_sheet
 from nst.gallery.dask_cluster import LOST, as_finished, connect
 from nst.gallery.pairs import own_pairs, read_pairs
 from nst.lab.runner import run
-from nst.painting.command import ProgressLine, get_painter
+from nst.painting.command import ProgressLine
+from nst.painting.options import load_painter
 
 ONE_AT_A_TIME = threading.Lock()  # however many threads a Dask worker has
 EVALUATIONS = 6  # from which the time of the whole list is estimated
@@ -116,7 +117,7 @@ def _begin_soon(values):
     names = {"SIZE": "size", "PRECISION": "precision", "VGG_MODEL": "model"}
     settings = {"size": CONFIG.IMAGE_WIDTH}
     settings |= {names[name]: value for name, value in values.items() if name in names}
-    return get_painter()(values["CONTENT_IMAGE"], values["STYLE_IMAGE"], **settings)
+    return load_painter()(values["CONTENT_IMAGE"], values["STYLE_IMAGE"], **settings)
 
 
 METHODS = {"paint": _paint_soon, "lab": _run_lab}

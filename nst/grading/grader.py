@@ -11,11 +11,11 @@ import numpy as np
 from nst.assignment.hints import DIES, NEVER_RETURNS
 from nst.assignment.spec import FUNCTIONS, PUBLISHED, TRAINING
 from nst.assignment.verdict import HELPERS, Outcome, check_facts, draw, judge, with_right_helper
+from nst.core.tensorflow import import_tensorflow
+from nst.grading.protocol import WALL_CLOCK_FACTOR
 from nst.grading.sandbox import Closed, Lost
 from nst.grading.submissions import read_cells
 from nst.grading.training_check import Rehearsals
-from nst.grading.worker import PATIENCE
-from nst.lab.tf1 import import_tensorflow
 
 ALL = [*FUNCTIONS, TRAINING]
 TRAINING_SHARE, START_SHARE = 4, 2  # of the limit of a function
@@ -134,7 +134,7 @@ class Examination:
         try:
             self._begin()
             request["limit"] = limit
-            fields, arrays = self._sandbox.ask(request, arrays, PATIENCE * limit + GRACE)
+            fields, arrays = self._sandbox.ask(request, arrays, WALL_CLOCK_FACTOR * limit + GRACE)
         except Lost as lost:
             fields, arrays = {"complaint": str(lost)}, {}
         gone = self._sandbox.gone and not self._broken
@@ -154,7 +154,7 @@ class Examination:
         hanging = [name for name in self._hanging if name in FUNCTIONS]
         submission = {"cells": self._cells, "hanging": hanging, "limit": limit}
         try:
-            fields, _ = self._sandbox.ask(submission, limit=PATIENCE * limit + GRACE)
+            fields, _ = self._sandbox.ask(submission, limit=WALL_CLOCK_FACTOR * limit + GRACE)
         except Lost as lost:
             fields = {"complaint": str(lost)}
         if "unprepared" in fields:

@@ -296,7 +296,7 @@ def stage():
     That is the course's helpers and all that they import, the miniature network, and fresh
     pictures, so that nobody can know beforehand what the training costs; no solution, no test.
     """
-    names = _imported("nst_utils.py", "tf1_compat.py", "nst/__init__.py", "nst/grading/worker.py")
+    names = _imported("nst_utils.py", "nst/__init__.py", "nst/grading/worker.py")
     files = {name: (PACKAGE.parent / name).read_bytes() for name in names}
     with tempfile.TemporaryDirectory() as folder:
         write_fake_vgg(Path(folder, "weights.mat"))

@@ -17,7 +17,7 @@ from nst.assignment.mistakes import CONTENT_STEPS, LAYER_STEPS
 from nst.assignment.reference import right_cost
 from nst.assignment.trial import new_session
 from nst.assignment.verdict import Outcome, right_layer_cost
-from nst.grading.worker import probe
+from nst.grading.protocol import probe
 
 PICTURES = {"content": "the content picture", "style": "the style picture", "start": "the noise"}
 LARGEST = 1_000_000  # pixels

@@ -11,12 +11,8 @@ and to name its types. All of it lasts until the kernel is restarted.
 
 import argparse
 import builtins
-import gc
-import importlib.util
-import os
 import sys
 import tempfile
-from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
@@ -24,63 +20,9 @@ import numpy as np
 from PIL import Image
 
 from nst.core.config import PACKAGE
-from nst.core.hardware import prefer_onednn, share_gpu
+from nst.core.tensorflow import compute_whole_float32, import_tensorflow
 
 KERNEL = "course-tf1"
-
-
-def import_tensorflow():
-    """Import TensorFlow, with its fast kernels and without the lines that it writes at its start.
-
-    Returns:
-    the module tensorflow.compat.v1; nothing in TensorFlow is changed
-    """
-    prefer_onednn()
-    share_gpu()
-    with _silent_stderr(), _without_keras(), _without_collections():
-        import tensorflow.compat.v1 as tf
-    return tf
-
-
-def compute_whole_float32(tf):
-    """Have float32 on a GPU mean float32, as in TensorFlow 1, and not TF32, which has 10 bits."""
-    tf.config.experimental.enable_tensor_float_32_execution(False)
-
-
-@contextmanager
-def _without_keras():
-    """Have TensorFlow leave Keras for later: it loads by itself where it is used.
-
-    To load it at once, as TensorFlow's import does where it can, takes a fourth of that import and
-    50 MB. For a Keras that is found but not to be imported TensorFlow is prepared.
-    """
-    if "keras" in sys.modules or "tensorflow" in sys.modules:
-        yield
-        return
-    stand_in = ModuleType("keras")
-    stand_in.__spec__ = importlib.util.find_spec("keras")
-    sys.modules["keras"] = stand_in
-    try:
-        yield
-    finally:
-        del sys.modules["keras"]
-
-
-@contextmanager
-def _without_collections():
-    """Spare Python's garbage collector TensorFlow's 400,000 objects, which are no garbage.
-
-    To search them takes a sixth of the import, and 0.3 s at the end of the program.
-    """
-    if "tensorflow" in sys.modules or not gc.isenabled():
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
 
 
 def load_ipython_extension(ipython):
@@ -163,20 +105,6 @@ def _seed_by_place_in_graph(get_seed, get_graph):
         return get_seed(op_seed)
 
     return seeds
-
-
-@contextmanager
-def _silent_stderr():
-    """Hide what TensorFlow's C++ start-up writes past Python, straight to file descriptor 2."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # heeded later, by the first session
-    stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
-        os.close(nowhere)
 
 
 def _install_scipy_misc():

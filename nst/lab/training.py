@@ -22,8 +22,8 @@ from nst.core.images import (
     save_image,
     to_pixels,
 )
+from nst.core.tensorflow import import_tensorflow
 from nst.lab.notebook import PROGRESS_ID
-from nst.lab.tf1 import import_tensorflow
 
 tf = import_tensorflow()
 

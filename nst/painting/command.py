@@ -8,11 +8,10 @@ import threading
 import time
 from contextlib import closing, suppress
 from functools import partial
-from itertools import count, takewhile
 from pathlib import Path
 
 from nst.core.cli import Parser, own_path, whole_number, yes_or_no
-from nst.core.config import CONFIG, PROJECT, WORKPLACE
+from nst.core.config import CONFIG, PROJECT
 from nst.core.images import (
     SHORTEST_SIDE,
     check_picture_path,
@@ -21,10 +20,10 @@ from nst.core.images import (
     save_image,
 )
 from nst.painting.checkpoint import hashes, load_state, save_state, state_path
+from nst.painting.options import STRENGTHS, load_painter, unused_output_path
 
 SECONDS_PER_PICTURE = 5  # at least, from one writing of the picture in the making to the next
 SECONDS_PER_LINE = 10  # of a log, which cannot overwrite a line
-STRENGTHS = {"light": 0.25, "medium": 0.5, "strong": 0.75}
 
 
 class ProgressLine:
@@ -98,15 +97,6 @@ class Brake:
             raise KeyboardInterrupt  # so that the file's temporary folder goes
         os.write(1, b"\nStopped\n")
         os._exit(128 + signal.SIGINT)  # nor wait for the evaluation under way
-
-
-def get_painter():
-    """Import `painter.paint`, and have TensorFlow print no notices: it takes seconds."""
-    from nst.painting import painter
-    from nst.vgg import network
-
-    network.tf.logging.set_verbosity(network.tf.logging.ERROR)
-    return painter.paint
 
 
 # --- the picture in the making -------------------------------------------------------------------
@@ -183,7 +173,7 @@ def paint_from_terminal(content, styles, output, settings, resume=False):
     """
     line = ProgressLine()
     with Brake() as brake:
-        paint = get_painter()
+        paint = load_painter()
         identify = partial(hashes, content, styles, settings)
         keeper = Keeper(output, brake, line, identify)
         if resume:
@@ -200,20 +190,6 @@ def paint_from_terminal(content, styles, output, settings, resume=False):
             if not brake.pulled:
                 state_path(output).unlink(missing_ok=True)
             return progress, brake.pulled
-
-
-def free_path(content, styles, resume=False):
-    """Name a result that is not there yet: output/<content>_<style>.jpg, or with a number.
-
-    With `resume` it is the last one that has a state, if any has.
-    """
-    stems = "_".join(Path(path).stem for path in (content, *styles))
-    names = (f"{stems}{'' if n == 1 else f'_{n}'}.jpg" for n in count(1))
-    paths = (WORKPLACE / "output" / name for name in names)
-    if not resume:
-        return next(path for path in paths if not path.exists())
-    begun = [path for path in takewhile(Path.exists, paths) if state_path(path).exists()]
-    return begun[-1] if begun else WORKPLACE / "output" / f"{stems}.jpg"
 
 
 def check(args):
@@ -294,7 +270,7 @@ def parse(arguments):
     )
     args = parser.parse_args(arguments)
     args.styles = dict(args.styles)
-    args.output = args.output or free_path(args.content, args.styles, args.resume)
+    args.output = args.output or unused_output_path(args.content, args.styles, args.resume)
     return args
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.fft
 
 from nst.core.config import CONFIG
-from nst.lab.tf1 import import_tensorflow
+from nst.core.tensorflow import import_tensorflow
 from nst.painting.image_ops import resampling_matrix
 from nst.vgg.frozen import large_constant, moments
 

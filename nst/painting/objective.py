@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nst.lab.tf1 import import_tensorflow
+from nst.core.tensorflow import import_tensorflow
 from nst.painting.costs import (
     CONTENT_LAYER,
     STYLE_LAYERS,

@@ -20,7 +20,8 @@ from IPython.display import HTML, display
 
 from nst.core.config import CONFIG, PROJECT
 from nst.core.images import load_image, to_pixels
-from nst.painting.command import STRENGTHS, describe, get_painter
+from nst.painting.command import describe
+from nst.painting.options import STRENGTHS, load_painter
 from nst.studio.uploads import NO_FILE, TOO_LARGE, as_jpeg, largest_file, receive, save_new
 
 PAINTINGS = {
@@ -223,7 +224,7 @@ class Studio:
             self._learn(progress.seconds_left / (1 - progress.done), progress.size)
 
     def _painting(self, *pictures, **settings):
-        return get_painter()(*pictures, model=PROJECT / CONFIG.VGG_MODEL, **settings)
+        return load_painter()(*pictures, model=PROJECT / CONFIG.VGG_MODEL, **settings)
 
     def _learn(self, seconds, size):
         """Note how long a painting of that size, (height, width), takes."""

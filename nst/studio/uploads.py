@@ -10,7 +10,7 @@ from PIL import Image
 
 from nst.core.files import make_folder, whole_file
 from nst.core.images import fit_size, load_image, save_image
-from nst.painting.command import free_path
+from nst.painting.options import unused_output_path
 
 PREVIEW = 800  # pixels, the longest side
 
@@ -66,7 +66,7 @@ def save_new(image, content, style):
     Raises OSError.
     """
     while True:
-        path = free_path(content, [style])
+        path = unused_output_path(content, [style])
         make_folder(path.parent)
         with suppress(FileExistsError):
             path.touch(exist_ok=False)  # another tab may be saving, too

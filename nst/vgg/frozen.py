@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 
 import numpy as np
 
-from nst.lab.tf1 import import_tensorflow
+from nst.core.tensorflow import import_tensorflow
 
 tf = import_tensorflow()
 

@@ -9,7 +9,7 @@ import psutil
 
 from nst.core.config import BYTES_PER_PIXEL, CONFIG
 from nst.core.hardware import choose_kernels, computes_bfloat16
-from nst.lab.tf1 import compute_whole_float32, import_tensorflow
+from nst.core.tensorflow import compute_whole_float32, import_tensorflow
 from nst.vgg.frozen import (
     ease_gram_matrices,
     frozen_convolution,

@@ -26,8 +26,8 @@ from pathlib import Path
 import numpy as np
 
 from nst.core.hardware import computes_bfloat16
+from nst.core.tensorflow import import_tensorflow
 from nst.gallery.pairs import own_pairs
-from nst.lab.tf1 import import_tensorflow
 from tests.benchmark.painter import SIZES as LARGER
 from tests.benchmark.painter import print_painter
 from tests.benchmark.worker import Worker, export_problem

@@ -211,7 +211,7 @@ def test_the_time_of_a_list_is_that_of_its_sizes(monkeypatch):
         for left in (None, 50.0, 40.0, 30.0, 20.0, 10.0, "too late"):
             yield SimpleNamespace(seconds_left=left)
 
-    monkeypatch.setattr(gallery, "get_painter", lambda: paint)
+    monkeypatch.setattr(gallery, "load_painter", lambda: paint)
     pictures, sizes = [("a.png", b""), ("b.png", b"")], [(300, 400), (600, 800)]
     units = [painter.work(*size) for size in sizes]
     found = gallery.estimate(*pictures, {}, sizes)

@@ -250,7 +250,7 @@ def test_the_installed_kernel_runs_an_untouched_notebook_beside_its_own_helper(
 
 
 def test_load_ext_in_a_plain_kernel_runs_an_untouched_notebook_with_our_helper(course_folder):
-    nb = notebook("%load_ext tf1_compat", "import nst_utils\nprint(nst_utils.__file__)")
+    nb = notebook("%load_ext nst", "import nst_utils\nprint(nst_utils.__file__)")
     printed = run(nb, course_folder, PLAIN_ENV, kernel_name="python3")
     assert_ran_as_in_2018(printed, course_folder)
     assert str(ROOT / "nst_utils.py") in printed.splitlines()
@@ -362,7 +362,7 @@ def test_a_batch_is_no_picture():
 def test_tensorflow_is_spared_the_garbage_collector(collects):
     facts = python(f"""
 import gc, json
-from nst.lab.tf1 import import_tensorflow
+from nst.core.tensorflow import import_tensorflow
 
 gc.enable() if {collects} else gc.disable()
 import_tensorflow()

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from nst.painting import command as paint_command
-from nst.painting import painter
+from nst.painting import options, painter
 from nst.painting.painter import Progress
 from tests.conftest import ROOT
 
@@ -61,7 +61,7 @@ def test_a_picture_is_painted_at_the_size_that_is_asked_for(command, pictures, t
     assert status is None
     assert Image.open(made).size == (120, 90)
     lines = printed.splitlines()
-    assert lines[0] == "photo.png in the manner of painter.jpg, 120×90 pixels"
+    assert lines[0] == "photo.png in the manner of painting.jpg, 120×90 pixels"
     assert lines[1] == "  level 1 of 2, 100×75 pixels    21% done"
     assert lines[-1].startswith("Finished in 0 min ")
     assert lines[-1].endswith(os.path.relpath(made))
@@ -78,10 +78,10 @@ def test_every_option_reaches_the_painter(monkeypatch, pictures, tmp_path, fake_
 
     monkeypatch.setattr(painter, "paint", paint)
     photo, painted = map(str, pictures)
-    options = ["--size=48", "--strength=light", "--colours=content", "--strokes=2"]
-    options += ["--precision=float32", "--memory=5"]
+    flags = ["--size=48", "--strength=light", "--colours=content", "--strokes=2"]
+    flags += ["--precision=float32", "--memory=5"]
     paths = ["--weights", str(fake_weights), "--output", str(tmp_path / "made.jpg")]
-    paint_command.main([photo, f"{painted}:2", f"{photo}:0.5", *options, *paths])
+    paint_command.main([photo, f"{painted}:2", f"{photo}:0.5", *flags, *paths])
     settings = {"size": 48, "strength": 0.25, "colours": "content", "strokes": 2.0}
     settings |= {"precision": "float32", "model": str(fake_weights), "memory": 5.0}
     assert asked == [(photo, {painted: 2.0, photo: 0.5}, settings)]
@@ -97,10 +97,10 @@ def test_weights_of_styles_stand_behind_a_colon(tmp_path):
 
 
 def test_the_result_has_a_name_that_is_still_free(monkeypatch, tmp_path):
-    monkeypatch.setattr(paint_command, "WORKPLACE", tmp_path)
+    monkeypatch.setattr(options, "WORKPLACE", tmp_path)
     names = []
     for _ in range(3):
-        path = paint_command.free_path("a/photo.jpg", {"b/one.png": 1, "two.jpg": 1})
+        path = options.unused_output_path("a/photo.jpg", {"b/one.png": 1, "two.jpg": 1})
         names.append(path.relative_to(tmp_path).as_posix())
         path.parent.mkdir(exist_ok=True)
         path.touch()

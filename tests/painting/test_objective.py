@@ -11,7 +11,7 @@ from PIL import Image
 from nst.core.images import save_image
 from nst.lab.notebook import functions_of
 from nst.painting import command as paint_command
-from nst.painting import inputs, memory, objective, painter, tiling
+from nst.painting import inputs, memory, objective, options, painter, tiling
 from nst.painting.checkpoint import hashes, save_state, state_path
 from nst.painting.costs import STYLE_LAYERS, layout_cost, range_cost
 from nst.vgg.network import open_network, read_weights
@@ -377,7 +377,7 @@ def test_ctrl_c_in_a_level_in_tiles_tells_how_to_go_on(
         save_state(*arguments)
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(command, "save_state", save_state_and_stop)
+    monkeypatch.setattr(paint_command, "save_state", save_state_and_stop)
     monkeypatch.delenv("MAKELEVEL", raising=False)
     arguments, made = command
     stopped, again = run(arguments, capsys).splitlines()[-2:]
@@ -460,13 +460,13 @@ def test_without_a_state_nothing_is_gone_on_with(command, capsys):
 
 
 def test_the_last_result_that_has_a_state_is_gone_on_with(monkeypatch, tmp_path):
-    monkeypatch.setattr(command, "WORKPLACE", tmp_path)
+    monkeypatch.setattr(options, "WORKPLACE", tmp_path)
     arguments = ("a/photo.jpg", {"b/one.png": 1})
-    first = paint_command.free_path(*arguments)
+    first = paint_command.unused_output_path(*arguments)
     first.parent.mkdir()
-    assert paint_command.free_path(*arguments, resume=True) == first
+    assert paint_command.unused_output_path(*arguments, resume=True) == first
     second, third = (first.with_stem(f"photo_one_{n}") for n in (2, 3))
     for path in (first, second, third, state_path(second)):
         path.touch()
-    assert paint_command.free_path(*arguments, resume=True) == second
-    assert paint_command.free_path(*arguments).stem == "photo_one_4"
+    assert paint_command.unused_output_path(*arguments, resume=True) == second
+    assert paint_command.unused_output_path(*arguments).stem == "photo_one_4"

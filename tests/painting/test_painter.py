@@ -656,18 +656,18 @@ def test_resampling_matrix_is_pillow_s_resampling():
 def test_speckle_is_the_mean_laplacian_of_colour(tmp_path):
     grey = np.full((300, 400, 3), 128, np.uint8)
     board = np.indices((300, 400)).sum(axis=0) % 2
-    assert painter.speckle(save(tmp_path / "grey.png", grey + 100 * board[..., None])) == (0, 0)
+    assert benchmark.speckle(save(tmp_path / "grey.png", grey + 100 * board[..., None])) == (0, 0)
     coloured = np.stack([np.full_like(board, 128), 128 + 40 * board, np.full_like(board, 128)], -1)
     path = save(tmp_path / "coloured.png", coloured)
     chroma = np.asarray(Image.open(path).convert("YCbCr"), float)[:2, :2, 1:]
     steps = np.abs(chroma[0, 0] - chroma[0, 1]).mean()  # to each of four neighbours
-    inside, border = painter.speckle(path)
+    inside, border = benchmark.speckle(path)
     assert inside == pytest.approx(4 * steps)
     assert 3 * steps < border < inside  # the outermost pixels have three neighbours, or two
 
 
 def test_gram_distance_has_no_unit():
     a = random_layer(0)[0]
-    assert painter.gram_distance(a, a) == 0
-    assert painter.gram_distance(2 * a, a) == pytest.approx(9)  # (4 - 1)²
-    assert painter.gram_distance(np.tile(a, (2, 3, 1)), a) == pytest.approx(0, abs=1e-9)
+    assert benchmark.gram_distance(a, a) == 0
+    assert benchmark.gram_distance(2 * a, a) == pytest.approx(9)  # (4 - 1)²
+    assert benchmark.gram_distance(np.tile(a, (2, 3, 1)), a) == pytest.approx(0, abs=1e-9)

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from nst.core.config import CONFIG
-from nst.painting import command, memory, painter
+from nst.painting import command, memory, options, painter
 from nst.studio import app, server, uploads
 from tests.conftest import ROOT
 
@@ -21,7 +21,7 @@ GREY = Image.linear_gradient("L").resize((80, 60)).convert("RGB")
 def opened(monkeypatch, tmp_path, fake_weights):
     """The page, with a painter that takes 60 pixels for any size and tells what it was asked."""
     monkeypatch.setattr(CONFIG, "VGG_MODEL", str(fake_weights))
-    monkeypatch.setattr(command, "WORKPLACE", tmp_path)
+    monkeypatch.setattr(options, "WORKPLACE", tmp_path)
     monkeypatch.setattr(app, "SECONDS_PER_PICTURE", 0)
     monkeypatch.setattr(painter, "EVALUATIONS", (6,))
     real, asked = painter.paint, []
@@ -102,7 +102,7 @@ def test_what_is_no_picture_is_refused_in_one_sentence(opened, name, content, ki
         assert said(opened.message).startswith(sentence)
         assert 'role="alert"' in opened.message.value
         assert "<b>" not in opened.message.value
-        assert uploads.value == ()  # it takes the same file again
+        assert upload_button.value == ()  # it takes the same file again
     assert len(opened.painting.options) == 4
     assert opened.preview.layout.display == "none"
 
@@ -256,12 +256,12 @@ def test_a_failure_that_nobody_expects_is_told_in_one_sentence(opened, monkeypat
 
 
 def test_two_tabs_save_under_two_names(monkeypatch, tmp_path):
-    monkeypatch.setattr(command, "WORKPLACE", tmp_path)
+    monkeypatch.setattr(options, "WORKPLACE", tmp_path)
     image = np.zeros((1, 20, 30, 3), np.float32)
     content, style = tmp_path / "photo.png", tmp_path / "painting.png"
-    first = command.free_path(content, [style])
+    first = command.unused_output_path(content, [style])
     names = [first, first, first.with_stem("photo_painting_2")]  # the other tab was faster
-    monkeypatch.setattr(uploads, "free_path", lambda *_: names.pop(0))
+    monkeypatch.setattr(uploads, "unused_output_path", lambda *_: names.pop(0))
     assert uploads.save_new(image, content, style) == first
     before = first.stat()
     assert uploads.save_new(image, content, style).name == "photo_painting_2.jpg"
