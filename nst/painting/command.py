@@ -211,7 +211,7 @@ def strength(text):
 
 
 def weighted(text):
-    """Read a style picture with its weight, 1 where none is given: painter.jpg:2."""
+    """Read a style picture with its weight, 1 where none is given: painting.jpg:2."""
     path, _, weight = text.rpartition(":")
     with suppress(ValueError):
         if path and not os.path.exists(text):
@@ -225,7 +225,7 @@ def parse(arguments):
         prog="nst paint",
         description="Paint a photograph in the manner of a painting, from coarse to fine. Ctrl-C "
         "keeps the picture so far.",
-        epilog="example: nst paint photo.jpg painter.jpg --size 1200 --strength light",
+        epilog="example: nst paint photo.jpg painting.jpg --size 1200 --strength light",
     )
     parser.add_argument("content", help="photograph to be painted")
     parser.add_argument(

@@ -18,6 +18,7 @@ from nst.painting.lbfgs import MEMORY, descend, descend_lean
 from nst.painting.objective import Level, Network, open_painter
 from nst.painting.painter import level_sizes, paint
 from nst.vgg.network import as_defaults, open_network, read_weights, tf
+from tests.benchmark import painter as benchmark
 
 REAL_WEIGHTS = PROJECT / CONFIG.VGG_MODEL
 needs_weights = pytest.mark.skipif(not REAL_WEIGHTS.exists(), reason="needs the real weights")
