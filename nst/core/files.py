@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and folders that one process has for itself."""
+"""Files that are written whole or not at all, and folders that one process uses at a time."""
 
 import os
 import tempfile
@@ -10,7 +10,7 @@ from filelock import FileLock, Timeout
 
 @contextmanager
 def whole_file(path):
-    """Yield a temporary path beside `path`; it takes that name only once it is written whole."""
+    """Yield a temporary path; it replaces `path` when the block ends without an error."""
     with temporary_beside(path) as temporary:
         yield temporary
         os.replace(temporary, path)
@@ -18,7 +18,10 @@ def whole_file(path):
 
 @contextmanager
 def temporary_beside(path):
-    """Yield a path in a temporary folder beside `path`; an OSError says what to do."""
+    """Yield a path in a temporary folder next to `path`, created if missing.
+
+    Raises OSError, also for one raised in the block, in a sentence that says what to do.
+    """
     path = Path(path)
     make_folder(path.parent)
     try:
@@ -30,50 +33,50 @@ def temporary_beside(path):
 
 def _cannot_write(path, error):
     return OSError(
-        f"{path} cannot be written ({error.strerror or error}): make room on the disk, or choose "
-        "another output folder"
+        f"{path} cannot be written ({error.strerror or error}): free some disk space, or choose a "
+        "different output folder"
     )
 
 
 def make_folder(path):
-    """Make the folder `path` where it is missing; raise OSError where that fails."""
+    """Create the folder `path` if it is missing; raise OSError if that fails."""
     try:
         os.makedirs(path, exist_ok=True)
     except OSError as error:
         raise OSError(
-            f"the folder {path} cannot be made ({error.strerror}): choose another output folder"
+            f"cannot create folder {path} ({error.strerror}): choose a different output folder"
         ) from None
 
 
 @contextmanager
 def stored_state(path, otherwise):
-    """Give the arrays of an .npz file, by name, to a block that takes them apart.
+    """Yield the arrays of an .npz file, by name, to a block that unpacks them.
 
     Arguments:
-    otherwise -- what to do where they cannot be had: it ends the sentence
+    otherwise -- what to do instead of continuing; it ends the error's sentence
 
-    Raises FileNotFoundError, or ValueError for a file that cannot be read or taken apart.
+    Raises FileNotFoundError, or ValueError if the file cannot be read or unpacked.
     """
-    import numpy as np  # here: most commands that write files do without
+    import numpy as np  # here: most commands that write files do not need it
 
     try:
         with np.load(path) as file:
             yield dict(file)
     except FileNotFoundError:
         raise FileNotFoundError(
-            f"{path} is not there, so no run can be continued: {otherwise}"
+            f"{path} not found, so there is no run to continue: {otherwise}"
         ) from None
-    except Exception:  # zipfile, NumPy and Python's tokenizer raise their own kinds
-        raise ValueError(f"{path} is damaged: {otherwise}") from None
+    except Exception:  # zipfile, NumPy and Python's tokenizer raise their own types
+        raise ValueError(f"{path} is corrupt: {otherwise}") from None
 
 
 @contextmanager
 def claimed(folder):
-    """Claim a folder, made if missing, for this process alone while the block runs.
+    """Reserve a folder, created if missing, for this process while the block runs.
 
-    The lock ends with its process, however that ends, so a dead run blocks nobody.
+    The lock ends with its process, so a crashed run blocks nobody.
 
-    Raises RuntimeError where another process has the folder, OSError where it cannot be made.
+    Raises RuntimeError if another process uses the folder, OSError if it cannot be created.
     """
     make_folder(folder)
     lock = FileLock(Path(folder, ".run.lock"))
@@ -81,7 +84,7 @@ def claimed(folder):
         lock.acquire(timeout=0)
     except Timeout:
         raise RuntimeError(
-            f"{folder} is in use by another run: wait for it, or choose another output folder"
+            f"{folder} is in use by another run: wait for it, or choose a different output folder"
         ) from None
     except OSError as error:
         raise _cannot_write(lock.lock_file, error) from None

@@ -1,4 +1,4 @@
-"""A contact sheet: content, style and result of many pairs, a row for each."""
+"""A contact sheet: one row of content, style and result for each pair."""
 
 import io
 import os
@@ -10,13 +10,13 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from nst.core.files import whole_file
 from nst.core.images import load_image
 
-LARGEST = (240, 180)  # of a picture on the sheet, in pixels
-TILE = (248, 212)  # with its title and some white
-ROWS = 50  # pairs below one another; a JPEG's height has a limit
+LARGEST = (240, 180)  # width and height of an image on the sheet, in pixels
+TILE = (248, 212)  # the same with title and margin
+ROWS = 50  # pairs in a column: the height of a JPEG is limited
 
 
 def contact_sheet(pairs, output):
-    """Write output/gallery.jpg: a row of content, style and result for every pair that is made."""
+    """Write output/gallery.jpg, with a row for each pair that has a result."""
     rows = [(pair.content, pair.style, output / f"{pair.name}.jpg") for pair in pairs]
     rows = [row for row in rows if all(map(os.path.isfile, row))]
     if not rows:
@@ -37,7 +37,7 @@ def contact_sheet(pairs, output):
 
 
 def _tile(path, size):
-    """Draw a picture, cropped as the lab crops it, in the middle of a tile under its name."""
+    """Draw an image, cropped as the lab crops it, in the middle of a tile under its name."""
     tile = Image.new("RGB", TILE, "white")
     title = TILE[1] - LARGEST[1]
     picture = Image.fromarray(load_image(path, height=size[1], width=size[0]))

@@ -1,4 +1,4 @@
-"""Work for a Dask cluster: jobs handed to its workers, and what came of them."""
+"""Jobs for the workers of a Dask cluster."""
 
 import logging
 import sys
@@ -7,14 +7,13 @@ from contextlib import suppress
 from functools import partial
 from itertools import islice
 
-LOST = "the Dask scheduler was lost: when it is back, run the same command again"
-PATIENCE = 5  # seconds without a result, before it is said that a cluster has no workers
+JOBS_PER_WORKER = 2  # submitted at a time: thousands of photos would fill the scheduler's memory
 
 
 def connect(scheduler):
     """Return a distributed.Client of the Dask scheduler at an address.
 
-    Raises ModuleNotFoundError or OSError.
+    Raises ModuleNotFoundError if Dask is missing, OSError if no scheduler answers.
     """
     try:
         from distributed import Client
@@ -23,7 +22,7 @@ def connect(scheduler):
             "--scheduler needs dask.distributed, which is not installed: "
             f"run {sys.executable} -m pip install distributed"
         ) from None
-    # a lost connection is told in the table: its tracebacks stay out
+    # lost connections appear in the results table, so silence the tracebacks
     logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     try:
         return Client(scheduler)
@@ -33,47 +32,36 @@ def connect(scheduler):
         ) from None
 
 
-def as_finished(client, function, jobs):
-    """Yield (name, function that returns what came of it) for each job, as they are finished.
+def run_jobs(client, function, jobs):
+    """Run jobs on the cluster; yield (name, function that returns the result) as each finishes.
 
-    Dask gives a job whose worker dies to another one. As many are under way as there are workers:
-    to hand over hundreds of photographs at once would only fill the scheduler's memory. Ends early
-    where the scheduler is lost.
+    Dask repeats a job on a different worker if its worker dies. A result function raises
+    RuntimeError if the workers or the scheduler were lost, or whatever the job raised.
 
     Arguments:
     client -- distributed.Client of the cluster
-    function -- what the workers are to do
-    jobs -- iterator of (name, *arguments of the function)
+    function -- what a worker does
+    jobs -- iterable of (name, *arguments of the function)
     """
-    running, workers = {}, "no workers yet"
-    with suppress(OSError):  # the scheduler is lost
-        while True:
-            free = max(1, len(client.nthreads())) - len(running)  # nthreads: worker -> threads
-            for name, *arguments in islice(jobs, max(0, free)):
-                running[client.submit(function, *arguments, pure=False)] = name
-            if not running:
-                break
-            for done in _finished(list(running), client, workers):
-                workers = "no workers left"
-                yield running.pop(done), partial(_result, done)
+    from distributed import as_completed
 
+    if not client.nthreads():
+        print("no workers yet, waiting: nst gallery --help says how to start one", flush=True)
+        client.wait_for_workers(1)
+    jobs, names, running = iter(jobs), {}, as_completed()
 
-def _finished(futures, client, no_workers):
-    """Wait a while for the first of the futures; return those that are finished.
+    def submit_more():
+        with suppress(OSError):  # if the scheduler is lost, each running job reports it
+            wanted = JOBS_PER_WORKER * max(1, len(client.nthreads())) - len(names)
+            for name, *arguments in islice(jobs, max(0, wanted)):
+                future = client.submit(function, *arguments, pure=False)
+                names[future] = name
+                running.add(future)
 
-    Where there is no worker to finish one, this is said, and one is waited for.
-    """
-    from distributed import TimeoutError, wait
-
-    try:
-        wait(futures, PATIENCE, "FIRST_COMPLETED")
-    except CancelledError:  # the scheduler was lost, as each future will tell
-        pass
-    except TimeoutError:
-        if not client.nthreads():
-            print(f"{no_workers}, waiting: nst gallery --help says how to start one", flush=True)
-            client.wait_for_workers(1)
-    return [future for future in futures if future.done()]
+    submit_more()
+    for future in running:
+        yield names.pop(future), partial(_result, future)
+        submit_more()
 
 
 def _result(future):
@@ -82,11 +70,13 @@ def _result(future):
     try:
         return future.result()
     except CancelledError:
-        raise RuntimeError(LOST) from None
+        raise RuntimeError(
+            "the Dask scheduler was lost: run the same command again when it is back"
+        ) from None
     except KilledWorker:
         raise RuntimeError("every worker that painted it died: is there enough memory?") from None
     except ModuleNotFoundError as error:
         raise RuntimeError(
-            f"a worker does not find the project ({error}): "
-            "start it in the project's folder with PYTHONPATH=."
+            f"a worker cannot import the project ({error}): start it in the project's folder with "
+            "PYTHONPATH=."
         ) from None

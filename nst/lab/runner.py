@@ -98,7 +98,9 @@ def run(path, output_dir, values):
         set_parameters(notebook, values)
     copy = output_dir / path.name
     if copy.resolve() == path.resolve():
-        raise ValueError(f"the executed copy would replace {path}: choose another output folder")
+        raise ValueError(
+            f"the executed copy would replace {path}: choose a different output folder"
+        )
     with temporary_beside(copy):  # before hours of work, not after
         pass
     client = TerminalClient(

@@ -27,7 +27,7 @@ import numpy as np
 
 from nst.core.hardware import computes_bfloat16
 from nst.core.tensorflow import import_tensorflow
-from nst.gallery.pairs import own_pairs
+from nst.gallery.pairs import default_pairs
 from tests.benchmark.painter import SIZES as LARGER
 from tests.benchmark.painter import print_painter
 from tests.benchmark.worker import Worker, export_problem
@@ -175,7 +175,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--peers", action="store_true", help="measure PyTorch as well")
     parser.add_argument("--painter", action="store_true", help="make paint beside the lab alone")
-    names = [pair.name for pair in own_pairs()]
+    names = [pair.name for pair in default_pairs()]
     parser.add_argument("--pairs", nargs="*", default=(), choices=names, help="default: all")
     parser.add_argument("--sizes", nargs="*", type=int, default=LARGER, help="800 1600")
     parser.add_argument("--precision", default="auto", help="of the painter and the lab beside it")

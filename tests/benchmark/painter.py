@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from nst.core.config import CONFIG, PROJECT
-from nst.gallery.pairs import Pair, own_pairs
+from nst.gallery.pairs import Pair, default_pairs
 from nst.painting.costs import CONTENT_LAYER
 
 HEIGHT, WIDTH = CONFIG.IMAGE_HEIGHT, CONFIG.IMAGE_WIDTH
@@ -162,7 +162,7 @@ def print_painter(precision, names=(), sizes=SIZES, in_other_ways=True):
     from nst.vgg.network import choose_precision
 
     precision = choose_precision(precision)
-    pairs = [pair for pair in own_pairs() if not names or pair.name in names]
+    pairs = [pair for pair in default_pairs() if not names or pair.name in names]
     measure, found = Measure(), []
     print_head(f"{WIDTH}×{HEIGHT}, {precision}: the lab's {STEPS} steps → nst paint", COLUMNS)
     with tempfile.TemporaryDirectory() as folder:

@@ -649,10 +649,10 @@ def test_an_array_that_is_no_image_is_not_saved(tmp_path, array, message):
         ("p", r"p has no extension: end the picture's name in one of \.jpg \.jpeg \.png"),
         ("new/p.png.", r"p\.png\. has .* extension.*: end"),
         ("folder.png", r"folder\.png is a folder, not a picture: choose another name$"),
-        ("file/p.png", r"^the folder .*file cannot be made \(.+\): choose another output folder$"),
+        ("file/p.png", r"^cannot create folder .*file \(.+\): choose a different output folder$"),
         (
             "file/new/p.png",
-            r"^the folder .*new cannot be made \(.+\): choose another output folder$",
+            r"^cannot create folder .*new \(.+\): choose a different output folder$",
         ),
     ],
 )
@@ -667,7 +667,7 @@ def test_a_path_that_cannot_be_saved_to_is_found_before_any_work(tmp_path, name,
 
 def test_a_read_only_folder_is_found_before_any_work(folder_for_all):
     folder_for_all.chmod(0o555)
-    message = r"p\.png cannot be written \(Permission denied\): make room on the disk, or choose"
+    message = r"p\.png cannot be written \(Permission denied\): free some disk space, or choose"
     as_nobody(refused, message, images.check_picture_path, folder_for_all / "p.png")
     as_nobody(refused, message, images.save_image, folder_for_all / "p.png", IMAGE)
     assert list(folder_for_all.iterdir()) == []
@@ -688,7 +688,7 @@ def test_a_full_disk_leaves_the_old_picture(tmp_path, extension):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
     try:
-        refused(r"cannot be written \(.*\): make room on the disk", images.save_image, path, noise)
+        refused(r"cannot be written \(.*\): free some disk space", images.save_image, path, noise)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert path.read_bytes() == b"the old one"
@@ -703,7 +703,7 @@ def test_a_disk_that_is_full_at_the_last_moment_leaves_the_old_picture(tmp_path,
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "replace", fail)
-    message = r"p\.png cannot be written \(No space left on device\): make room on the disk, or"
+    message = r"p\.png cannot be written \(No space left on device\): free some disk space, or"
     refused(message, images.save_image, path, IMAGE)
     assert path.read_bytes() == b"the old one"
     assert list(tmp_path.iterdir()) == [path]

@@ -397,7 +397,7 @@ def test_a_disk_too_full_for_the_state_stops_no_painting(command, capsys, few_ev
         printed = run(arguments, capsys)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert f"{state_path(made)} cannot be written (File too large): make room" in printed
+    assert f"{state_path(made)} cannot be written (File too large): free some" in printed
     assert printed.splitlines()[-1].startswith("Finished in ")
     assert list(made.parent.iterdir()) == [made]
 
@@ -448,13 +448,13 @@ def test_a_damaged_state_is_told(stopped, capsys):
     for part in (b"", whole[:5000], whole[:90_000] + b"x" + whole[90_001:]):
         state_path(made).write_bytes(part)
         said = run([*arguments, "--resume"], capsys)
-        assert said == (f"{state_path(made)} is damaged: leave RESUME out, to begin from the start")
+        assert said == (f"{state_path(made)} is corrupt: leave RESUME out, to begin from the start")
 
 
 def test_without_a_state_nothing_is_gone_on_with(command, capsys):
     arguments, made = command
     assert run([*arguments, "--resume"], capsys) == (
-        f"{state_path(made)} is not there, so no run can be continued: leave RESUME out, to begin "
+        f"{state_path(made)} not found, so there is no run to continue: leave RESUME out, to begin "
         "from the start"
     )
 

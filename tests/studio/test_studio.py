@@ -273,7 +273,7 @@ def test_what_cannot_be_saved_leaves_nothing(opened, monkeypatch, tmp_path):
     (tmp_path / "output").touch()
     opened.save.click()
     assert said(opened.message) == (
-        f"the folder {tmp_path / 'output'} cannot be made (File exists): choose another output "
+        f"cannot create folder {tmp_path / 'output'} (File exists): choose a different output "
         "folder"
     )
     (tmp_path / "output").unlink()

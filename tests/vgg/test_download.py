@@ -264,7 +264,7 @@ def test_a_disk_that_fills_up_under_the_mat_leaves_nothing(lone_target, monkeypa
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(scipy.io, "savemat", fill_up)
-    with pytest.raises(SystemExit, match=r"written \(No space left on device\): make room"):
+    with pytest.raises(SystemExit, match=r"written \(No space left on device\): free some"):
         downloads.main(["--output", str(lone_target)])
     assert not names_in(lone_target.parent)
 
@@ -742,7 +742,7 @@ def test_a_folder_that_is_missing_is_made(known_wheel, tmp_path):
 def test_a_folder_that_cannot_be_made_is_told_in_one_sentence(server, tmp_path, source):
     (tmp_path / "file").write_text("")
     output = tmp_path / "file" / "vgg.mat"
-    with pytest.raises(SystemExit, match=r"the folder .*file cannot be made") as stop:
+    with pytest.raises(SystemExit, match=r"cannot create folder .*file") as stop:
         downloads.main(["--source", source, "--output", str(output), "--url", server.url])
     assert "\n" not in stop.value.code
     assert server.ranges == []
@@ -803,7 +803,7 @@ weights.EIGHT_BIT_CHECKSUM = {weights.checksum(downloads.dequantize(state))!r}
 """
     run = on_a_small_disk(tmp_path, 600, before=known)
     assert re.search(
-        r"nst weights: \S+disk/vgg\.mat cannot be written \(No space left on device\): make room",
+        r"nst weights: \S+disk/vgg\.mat cannot be written \(No space left on device\): free some",
         run.stderr,
     )
     assert "Traceback" not in run.stderr
