@@ -1,6 +1,6 @@
-"""What the processor has, and the kernels that are fast on it.
+"""What the processor can do, and which kernels are fast on it.
 
-Knows nothing of the project; imported before TensorFlow, which reads its settings once.
+Imported before TensorFlow, which reads its environment variables once.
 """
 
 import os
@@ -8,59 +8,56 @@ import platform
 import sys
 from pathlib import Path
 
-AMD = "AuthenticAMD"  # as its processors name their maker
+AMD = "AuthenticAMD"  # vendor string in /proc/cpuinfo
 
 
 def prefer_onednn():
-    """Have TensorFlow take oneDNN's kernels on every x86 processor; to be called before its import.
+    """Make TensorFlow use oneDNN's kernels on every x86 processor; call this before its import.
 
-    By itself it takes them only with AVX512-VNNI, AVX512-BF16 or AMX. A TF_ENABLE_ONEDNN_OPTS of
-    the user's stays.
+    By default it uses them only with AVX512-VNNI, AVX512-BF16 or AMX. A TF_ENABLE_ONEDNN_OPTS that
+    the user has set is kept.
     """
     if _onednn_is_built_in() and "tensorflow" not in sys.modules:
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 
 def share_gpu():
-    """Have TensorFlow take a GPU's memory as it needs it; to be called before the first session.
+    """Make TensorFlow allocate GPU memory as needed; call this before the first session.
 
-    By itself it takes all of it, and a second notebook, or the screen, finds none. A
-    TF_FORCE_GPU_ALLOW_GROWTH of the user's stays.
+    By default it takes all of it, and none is left for a second notebook or the screen. A
+    TF_FORCE_GPU_ALLOW_GROWTH that the user has set is kept.
     """
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
 
 
 def choose_kernels(precision="float32"):
-    """Choose the way to compute a frozen convolution that is fastest on this machine.
+    """Choose the strategy that computes a frozen convolution fastest on this machine.
 
-    The ways differ in speed, and by rounding; BENCHMARKS.md has the measurements.
+    The strategies differ in speed, and by rounding; BENCHMARKS.md has the measurements.
 
     Returns:
-    "plain" -- a convolution forward, a transposed one back, as TensorFlow does it. With AMD's
-        AVX-512 oneDNN's kernels are equally fast both ways, and a convolution takes the bias along;
-        a GPU's library is equally fast in all ways. Also for bfloat16: a transposed convolution is
-        rounded before the bias is added, which takes 0.9 % off the style cost
-    "transposed" -- transposed convolutions in both directions. Elsewhere oneDNN is faster at these:
+    "plain" -- a convolution forward and a transposed one backward, as TensorFlow does it: for GPUs,
+        whose library is equally fast in all ways, and for bfloat16, in which a transposed
+        convolution is rounded before the bias is added, which lowers the style cost by 0.9 %
+    "transposed" -- transposed convolutions in both directions: with oneDNN these are faster, since
         for a convolution it gets the weights in TensorFlow's layout, which its fast kernel cannot
         read
-    "turned" -- convolutions in both directions, with the kernel turned for the way back. Without
-        oneDNN (macOS, ARM, switched off) the kernels are Eigen's, whose transposed convolution
-        takes up to twice as long
+    "turned" -- convolutions in both directions, with a rotated kernel backward: without oneDNN
+        (macOS, ARM, switched off) the kernels are Eigen's, whose transposed convolution takes up to
+        twice as long
     """
     import tensorflow.compat.v1 as tf  # not before `prefer_onednn`
 
     if precision == "bfloat16" or tf.config.list_physical_devices("GPU"):
         return "plain"
-    if not _onednn_is_on():
-        return "turned"
-    return "plain" if {"avx512f", AMD} <= processor_flags() else "transposed"
+    return "transposed" if _onednn_is_on() else "turned"
 
 
 def processor_flags():
-    """Return what the processor has, and who made it, in Linux's words; nothing elsewhere.
+    """Return the processor's features and vendor, as the set of words in /proc/cpuinfo.
 
-    ONEDNN_MAX_CPU_ISA, by which oneDNN plays a lesser processor, counts: AVX2 hides AVX-512, and
-    AVX512_CORE hides what came after it.
+    The set is empty on other systems than Linux. ONEDNN_MAX_CPU_ISA, which makes oneDNN emulate an
+    older processor, is respected: AVX2 hides AVX-512, and AVX512_CORE hides what came after it.
     """
     info = Path("/proc/cpuinfo")
     flags = set(info.read_text().split()) if info.exists() else set()
@@ -75,11 +72,11 @@ def processor_flags():
 
 
 def computes_bfloat16():
-    """Tell whether TensorFlow's convolutions are faster in bfloat16 than in float32 here.
+    """Return whether TensorFlow's convolutions are faster in bfloat16 than in float32 here.
 
-    That is an NVIDIA GPU of compute capability 8 or more; or oneDNN on a processor with AMX, or on
-    one of AMD's with AVX512-BF16. Elsewhere bfloat16 is slower than float32: emulated, or, with
-    Intel's AVX512-BF16 and no AMX, as virtual machines may show it, by a half.
+    They are on an NVIDIA GPU of compute capability 8 or more, and with oneDNN on a processor with
+    AMX or on AMD's with AVX512-BF16. On any other, bfloat16 is slower: emulated, or, with Intel's
+    AVX512-BF16 and no AMX, as virtual machines may show it, 1.5 times as slow.
     """
     import tensorflow.compat.v1 as tf
 
@@ -92,14 +89,14 @@ def computes_bfloat16():
 
 
 def _onednn_is_on():
-    """Tell whether TensorFlow computes with oneDNN, by the rule that it has itself."""
+    """Return whether TensorFlow computes with oneDNN, by TensorFlow's own rule."""
     asked = os.environ.get("TF_ENABLE_ONEDNN_OPTS")
-    if asked is None:  # TensorFlow was imported before we could ask for it
+    if asked is None:  # TensorFlow was imported before `prefer_onednn` was called
         return bool(processor_flags() & {"avx512_vnni", "avx512_bf16", "amx_tile"})
     return _onednn_is_built_in() and asked.lower() in ("1", "true")
 
 
 def _onednn_is_built_in():
-    """Tell whether TensorFlow's packages for this machine carry oneDNN for x86."""
+    """Return whether TensorFlow's packages for this machine include oneDNN for x86."""
     x86 = platform.machine().lower() in ("x86_64", "amd64")
     return x86 and platform.system() in ("Linux", "Windows")

@@ -1,4 +1,4 @@
-"""TensorFlow's import: quiet, with the fast kernels, and no slower than it must be."""
+"""TensorFlow's import: quiet, with the fast kernels, and without what is not needed."""
 
 import gc
 import importlib.util
@@ -11,27 +11,27 @@ from nst.core.hardware import prefer_onednn, share_gpu
 
 
 def import_tensorflow():
-    """Import TensorFlow, with its fast kernels and without the lines that it writes at its start.
+    """Import TensorFlow with its fast kernels and without the lines that it logs at start-up.
 
     Returns:
     the module tensorflow.compat.v1; nothing in TensorFlow is changed
     """
     prefer_onednn()
     share_gpu()
-    with _silent_stderr(), _without_keras(), _without_collections():
+    with _silent_stderr(), _without_keras(), _without_garbage_collection():
         import tensorflow.compat.v1 as tf
     return tf
 
 
 def compute_whole_float32(tf):
-    """Have float32 on a GPU mean float32, as in TensorFlow 1, and not TF32, which has 10 bits."""
+    """Make float32 on a GPU mean float32, as in TensorFlow 1, not TF32 with its 10 bits."""
     tf.config.experimental.enable_tensor_float_32_execution(False)
 
 
 @contextmanager
 def _silent_stderr():
-    """Hide what TensorFlow's C++ start-up writes past Python, straight to file descriptor 2."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # heeded later, by the first session
+    """Hide what TensorFlow's C++ code writes to file descriptor 2 at start-up."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read later, by the first session
     stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
@@ -44,10 +44,10 @@ def _silent_stderr():
 
 @contextmanager
 def _without_keras():
-    """Have TensorFlow leave Keras for later: it loads by itself where it is used.
+    """Keep TensorFlow from importing Keras, which is then imported on first use.
 
-    To load it at once, as TensorFlow's import does where it can, takes a fourth of that import and
-    50 MB. For a Keras that is found but not to be imported TensorFlow is prepared.
+    Importing it eagerly takes a quarter of TensorFlow's import time, and 50 MB. TensorFlow copes
+    with a Keras that is installed but cannot be imported.
     """
     if "keras" in sys.modules or "tensorflow" in sys.modules:
         yield
@@ -62,10 +62,10 @@ def _without_keras():
 
 
 @contextmanager
-def _without_collections():
-    """Spare Python's garbage collector TensorFlow's 400,000 objects, which are no garbage.
+def _without_garbage_collection():
+    """Keep the garbage collector from scanning TensorFlow's 400,000 long-lived objects.
 
-    To search them takes a sixth of the import, and 0.3 s at the end of the program.
+    Scanning them takes a sixth of the import, and 0.3 s when the program ends.
     """
     if "tensorflow" in sys.modules or not gc.isenabled():
         yield

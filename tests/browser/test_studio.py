@@ -24,7 +24,7 @@ pytestmark = pytest.mark.browser
 
 expect.set_options(timeout=2 * MINUTE)
 SENTENCES = {
-    "notes.txt": "notes.txt is not a picture that can be read (it starts with b'To do' and has 5 "
+    "notes.txt": "notes.txt is not an image that can be read (it starts with b'To do' and has 5 "
     "bytes): save it as JPEG or PNG and try again",
     "huge.png": "huge.png has more than 179 megapixels, too many for any format but JPEG: save it "
     "smaller or as JPEG",

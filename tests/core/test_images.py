@@ -359,9 +359,7 @@ def test_heic_is_read_upright_and_in_srgb(tmp_path, orientation):
 
 def test_without_pillow_heif_the_refusal_names_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
-    message = (
-        r"photo\.jpg is an HEIC picture, which needs pillow-heif: run .* -m pip install pillow"
-    )
+    message = r"photo\.jpg is an HEIC image, which needs pillow-heif: run .* -m pip install pillow"
     refused(message, images.load_image, bad_picture("HEIC", tmp_path))
     refused(message, images.fit_size, tmp_path / "photo.jpg")
 
@@ -465,7 +463,7 @@ STARTS = {
     "NumPy array": b"\x93NUMPY\x01\x00v\x00{'descr': '<f4'}",
 }
 NO_PICTURE = (
-    r"photo.jpg is not a picture that can be read \(it starts with b.* bytes\): save it as JPEG"
+    r"photo.jpg is not an image that can be read \(it starts with b.* bytes\): save it as JPEG"
 )
 
 
@@ -473,19 +471,19 @@ NO_PICTURE = (
     ("kind", "message"),
     [
         *((kind, NO_PICTURE) for kind in STARTS),
-        ("missing", r"photo\.jpg is not there: check the name of the picture$"),
-        ("near name", r"PHOTOGRAPH\.JPEG is not there: did you mean .*Fotograph\.JPEG\?$"),
-        ("no folder", r"holidays.photo\.jpg is not there: check the folder .*holidays$"),
-        ("folder", r"photo\.jpg is a folder, not a picture: name a picture in it$"),
-        ("pipe", r"photo\.jpg is a pipe or a device, not a picture: name a file$"),
-        ("address", r"^https://example\.org/photo\.jpg is a web address: download the picture and"),
-        ("truncated", r"is a JPEG picture that is damaged or cut off \(.+\): copy it again"),
-        ("broken PNG", r"is a PNG picture that is damaged or cut off \(.+\): copy it again"),
+        ("missing", r"photo\.jpg not found: check the name of the image$"),
+        ("near name", r"PHOTOGRAPH\.JPEG not found: did you mean .*Fotograph\.JPEG\?$"),
+        ("no folder", r"holidays.photo\.jpg not found: check the folder .*holidays$"),
+        ("folder", r"photo\.jpg is a folder, not an image: name an image in it$"),
+        ("pipe", r"photo\.jpg is a pipe or a device, not an image: name a file$"),
+        ("address", r"^https://example\.org/photo\.jpg is a web address: download the image and"),
+        ("truncated", r"is a corrupt or truncated JPEG \(.+\): copy it again"),
+        ("broken PNG", r"is a corrupt or truncated PNG \(.+\): copy it again"),
         (
             "NaN",
-            r"is a TIFF picture .* \(NaN or infinity among its values\): copy it again, or save",
+            r"is a corrupt or truncated TIFF .*\(NaN or infinity among its values\): copy it again, or save",
         ),
-        ("infinity", r"is a TIFF picture .* \(NaN or infinity among its values\)"),
+        ("infinity", r"is a corrupt or truncated TIFF .*\(NaN or infinity among its values\)"),
         ("200 megapixels", r"has more than 179 megapixels, .*: save it smaller or as JPEG$"),
     ],
 )
@@ -504,7 +502,7 @@ def test_a_name_may_begin_at_home(tmp_path, monkeypatch):
     picture(COLOURS).save(tmp_path / "photo.png")
     assert images.fit_size("~/photo.png", 36) == (H, W)
     np.testing.assert_array_equal(images.load_image("~/photo.png", H, W), COLOURS)
-    refused(r"nowhere\.png is not there: check the name", images.load_image, "~/nowhere.png")
+    refused(r"nowhere\.png not found: check the name", images.load_image, "~/nowhere.png")
 
 
 @pytest.mark.parametrize("name", ["p.jpg", "p.png", "p.gif", "p.webp", "p.tif", "p.bmp"])
@@ -519,7 +517,7 @@ def test_a_picture_cut_anywhere_never_loads_wrong(tmp_path, name):
             loaded = images.load_image(path, H, W)
         except ValueError:
             refused(
-                r"p\.\w+ is (not a|a \w+) picture that .*: (save it|copy it)",
+                r"p\.\w+ is (not an image|a corrupt) .*: (save it|copy it)",
                 images.load_image,
                 path,
             )
@@ -937,10 +935,10 @@ def test_a_loaded_picture_is_cropped_and_never_stretched(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, r"picture\.jpg is not there: check the name of the picture$"),
-        (b"", r"picture\.jpg is not a picture that can be read .* 0 bytes\): save it as JPEG"),
-        (b"<!DOCTYPE html><html></html>", r"is not a picture that can be read"),
-        (b"\xff\xd8\xff\xe0\x00\x10JFIF", r"is not a picture that can be read"),
+        (None, r"picture\.jpg not found: check the name of the image$"),
+        (b"", r"picture\.jpg is not an image that can be read .* 0 bytes\): save it as JPEG"),
+        (b"<!DOCTYPE html><html></html>", r"is not an image that can be read"),
+        (b"\xff\xd8\xff\xe0\x00\x10JFIF", r"is not an image that can be read"),
     ],
 )
 def test_a_bad_picture_gets_one_sentence(tmp_path, content, message):

@@ -91,7 +91,7 @@ def test_a_failed_pair_stops_no_other(pairs, values, tmp_path, capsys, method):
     rows = gallery.make_gallery(pairs, output, method, values)
 
     assert [row.result for row in rows] == ["failed", "failed", "made"]
-    assert "content/red.png is not a picture" in rows[0].why  # not the scratch folder's path
+    assert "content/red.png is not an image" in rows[0].why  # not the scratch folder's path
     assert rows[1].why.startswith(f"{pairs[1].style} cannot be read")
     assert [path.name for path in output.iterdir()] == ["blue_style2.jpg"]
     with Image.open(output / "blue_style2.jpg") as picture:

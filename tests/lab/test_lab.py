@@ -246,10 +246,10 @@ def test_the_stored_lab_is_one_clean_run():
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        (("--content", "images/12345.jpg"), "images/12345.jpg is not there: check the name"),
+        (("--content", "images/12345.jpg"), "images/12345.jpg not found: check the name"),
         (
             ("--style", "nst_utils.py"),
-            "nst_utils.py is not a picture that can be read (it starts",
+            "nst_utils.py is not an image that can be read (it starts",
         ),
     ],
 )

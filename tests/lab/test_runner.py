@@ -311,10 +311,10 @@ def test_a_kernel_that_is_killed_gets_one_sentence(tmp_path, capfd, monkeypatch)
         ("--precision=float16", "argument --precision: invalid choice: 'float16' (choose from "),
         ("--contents=x.jpg", "nst run: unrecognized arguments: --contents=x.jpg: nst run --help"),
         ("--content -x.jpg", "argument --content: expected one argument: nst run --help"),
-        ("--content=-x.jpg", "-x.jpg is not there: check the name of the picture"),
-        ("--content=~/nowhere.jpg", "nowhere.jpg is not there: check the name of the picture"),
-        ("--style=http://a.org/b.jpg", "http://a.org/b.jpg is a web address: download the picture"),
-        ("--style=images", "images is a folder, not a picture: name a picture in it"),
+        ("--content=-x.jpg", "-x.jpg not found: check the name of the image"),
+        ("--content=~/nowhere.jpg", "nowhere.jpg not found: check the name of the image"),
+        ("--style=http://a.org/b.jpg", "http://a.org/b.jpg is a web address: download the image"),
+        ("--style=images", "images is a folder, not an image: name an image in it"),
         ("nowhere.ipynb", "nowhere.ipynb cannot be read (No such file or directory): check the no"),
         ("images", "images cannot be read (Is a directory): check the notebook's name"),
         (
@@ -350,7 +350,7 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
     os.mkfifo(path)
     command = [sys.executable, "-m", "nst", "run", "--content", path]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert done.stderr == f"\n{path} is a pipe or a device, not a picture: name a file\n"
+    assert done.stderr == f"\n{path} is a pipe or a device, not an image: name a file\n"
 
 
 def test_in_a_folder_that_was_deleted_the_command_says_so(tmp_path):
@@ -419,33 +419,11 @@ TAKEN = {  # target: what it takes as options, and without a name
 }
 
 
-HOSTILE = [
-    '"; touch x; "',
-    "'; touch x; '",
-    "`touch x`",
-    "$(touch x)",
-    "$$(touch x)",
-    "$(shell touch x)",
-    "${shell touch x}",
-    "$(eval $(shell touch x))",
-    "a || touch x",
-    "a; touch x #",
-    "a & touch x & b",
-    "a > x",
-]
-HONEST = ["price $5.jpg", 'the "best".jpg', "it's.jpg", "a folder/two words.jpg", "50% #1.jpg"]
-HONEST += ["naïve & co (1).jpg"]
+NAMES = ['"; touch x; "', "$(shell touch x)", "it's $5, 50% #1.jpg", "naïve & co/two words.jpg"]
 
 
-@pytest.mark.parametrize("name", HOSTILE)
-def test_make_hands_a_hostile_name_on_and_runs_nothing(tmp_path, name):
-    done = make(tmp_path, "run", f"CONTENT={name}", "STYLE=nowhere.jpg")
-    assert list(tmp_path.iterdir()) == []
-    assert f"{tmp_path / name} is not there: check the " in done.stderr
-
-
-@pytest.mark.parametrize("name", HOSTILE + HONEST)
-def test_make_hands_every_value_on_letter_by_letter(tmp_path, tmp_path_factory, name):
+@pytest.mark.parametrize("name", NAMES)
+def test_make_hands_every_name_on_and_runs_nothing_in_it(tmp_path, tmp_path_factory, name):
     script = tmp_path_factory.mktemp("script") / "arrived.py"
     script.write_text(ARRIVED)
     for target, (named, unnamed) in TAKEN.items():
@@ -458,15 +436,10 @@ def test_make_hands_every_value_on_letter_by_letter(tmp_path, tmp_path_factory, 
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", HONEST)
-def test_make_hands_an_honest_name_on_as_it_is(tmp_path, name):
-    (tmp_path / name).parent.mkdir(exist_ok=True)
-    Image.new("RGB", (40, 30)).save(tmp_path / name)
-    said = make(tmp_path, "run", f"CONTENT={name}", "STYLE=nowhere.jpg").stderr
-    assert f"{tmp_path / 'nowhere.jpg'} is not there" in said  # so the content was found
-    (tmp_path / name).write_text("{}")
-    said = make(tmp_path, "run", f"NOTEBOOK={name}").stderr
-    assert f"{name} is not a Jupyter notebook" in said
+def test_make_run_finds_an_oddly_named_image(tmp_path):
+    Image.new("RGB", (40, 30)).save(tmp_path / NAMES[2])
+    done = make(tmp_path, "run", f"CONTENT={NAMES[2]}", "STYLE=nowhere.jpg")
+    assert f"{tmp_path / 'nowhere.jpg'} not found" in done.stderr  # so the content was found
 
 
 def test_make_hands_every_value_on():

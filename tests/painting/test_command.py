@@ -110,8 +110,8 @@ def test_the_result_has_a_name_that_is_still_free(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["{photo}", "{folder}/paintin.jpg"], "{folder}/paintin.jpg is not there: did you mean"),
-        (["{folder}", "{painted}"], "{folder} is a folder, not a picture: name a picture in it"),
+        (["{photo}", "{folder}/paintin.jpg"], "{folder}/paintin.jpg not found: did you mean"),
+        (["{folder}", "{painted}"], "{folder} is a folder, not an image: name an image in it"),
         (["{photo}", "{painted}", "--output={folder}/made.txt"], "{folder}/made.txt has the unkno"),
         (["{photo}", "{painted}", "--output={photo}"], "{photo} is already there: move it away"),
         (

@@ -76,7 +76,7 @@ def pixels(data):
             "notes <b>.txt",
             b"To do",
             "text/plain",
-            "notes <b>.txt is not a picture that can be read (it starts with b'To do' and has 5 "
+            "notes <b>.txt is not an image that can be read (it starts with b'To do' and has 5 "
             "bytes): save it as JPEG or PNG and try again",
         ),
         (

@@ -122,14 +122,14 @@ AMD = {hardware.AMD}
         (AVX2, "1", None, "transposed"),
         (AVX2 | AMD, "1", None, "transposed"),
         (AVX512, "1", None, "transposed"),
-        (AVX512 | AMD, "1", None, "plain"),
-        (BF16 | AMD, "1", None, "plain"),
+        (AVX512 | AMD, "1", None, "transposed"),
+        (BF16 | AMD, "1", None, "transposed"),
         (BF16 | AMD, "1", "AVX2", "transposed"),  # plays AVX2
-        (BF16 | AMD, "1", "AVX512_CORE", "plain"),
+        (BF16 | AMD, "1", "AVX512_CORE", "transposed"),
         (BF16 | AMD, "0", None, "turned"),  # the user's wish
         (AVX2, None, None, "turned"),  # TensorFlow was imported first, and left oneDNN off
         (AVX512, None, None, "turned"),
-        (BF16 | AMD, None, None, "plain"),
+        (BF16 | AMD, None, None, "transposed"),
         (set(), "1", None, "transposed"),  # Windows, which does not say
     ],
 )
