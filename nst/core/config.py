@@ -20,6 +20,8 @@ WEIGHTS = "imagenet-vgg-verydeep-19.mat"
 # again, which does not matter at the course's 400×300.
 BYTES_PER_PIXEL = 3000
 
+SHORTEST_SIDE = 16  # pixels; VGG's four poolings before conv5 leave one
+
 
 class CONFIG:
     """The course's settings; sizes in pixels, `MEANS` in RGB order on the 0-255 scale."""

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import imageio.v3 as imageio
 import numpy as np
-import psutil
 from PIL import ExifTags, Image, ImageOps
 
-from nst.core.config import CONFIG
+from nst.core.config import CONFIG, SHORTEST_SIDE
 from nst.core.files import temporary_beside, whole_file
 from nst.core.image_formats import open_picture, to_srgb, turn_upright
+from nst.core.memory import check_memory
 
 JPEG_EXTENSIONS = (".jpg", ".jpeg")
 PICTURE_EXTENSIONS = (*JPEG_EXTENSIONS, ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
@@ -23,7 +23,7 @@ PICTURE_EXTENSIONS = (*JPEG_EXTENSIONS, ".png", ".webp", ".tif", ".tiff", ".bmp"
 # size.
 JPEG_OPTIONS = {"quality": 95, "subsampling": "4:4:4"}
 
-SHORTEST_SIDE = 16  # pixels; VGG's four poolings before conv5 leave one
+FLOAT32_PIXEL = 12  # bytes
 
 
 def load_image(path, height=CONFIG.IMAGE_HEIGHT, width=CONFIG.IMAGE_WIDTH):
@@ -45,7 +45,7 @@ def load_image(path, height=CONFIG.IMAGE_HEIGHT, width=CONFIG.IMAGE_WIDTH):
     """
     _check_pixels("height", height)
     _check_pixels("width", width)
-    _check_memory(height, width)
+    check_memory(height, width, FLOAT32_PIXEL, "reading a picture")
     with open_picture(path) as picture:
         # JPEG decodes at 1/2, 1/4 or 1/8 of its size for a fraction of the memory; twice what is
         # wanted, either way up, leaves LANCZOS enough to work on
@@ -86,23 +86,13 @@ def fit_size(path, longest=CONFIG.IMAGE_WIDTH):
             width, height = height, width
     scale = longest / max(height, width)
     height, width = (max(SHORTEST_SIDE, round(side * scale)) for side in (height, width))
-    _check_memory(height, width)
+    check_memory(height, width, FLOAT32_PIXEL, "reading a picture")
     return height, width
 
 
 def _check_pixels(name, value, least=1):
     if not isinstance(value, (int, np.integer)) or value < least:
         raise ValueError(f"the {name} is {value!r}: give a whole number of pixels, {least} or more")
-
-
-def _check_memory(height, width):
-    """Refuse at once a size whose pixels, as float32, would fill the memory that is free."""
-    need, free = 12 * int(height) * int(width), psutil.virtual_memory().available
-    if need > free:
-        raise MemoryError(
-            f"a picture of {width}×{height} pixels takes {need / 1e9:,.0f} GB of memory, "
-            f"only {free / 1e9:.0f} GB are free: choose a smaller size"
-        )
 
 
 def _grey_levels(grey, is_16_bit):

@@ -15,7 +15,6 @@ from contextlib import suppress
 from pathlib import Path
 
 import nbformat
-import psutil
 from jupyter_client import AsyncKernelManager
 from nbclient.exceptions import CellExecutionError
 
@@ -23,6 +22,7 @@ from nst.core.cli import Parser, own_path, whole_number, yes_or_no
 from nst.core.config import BYTES_PER_PIXEL, CONFIG, IN_CHECKOUT, LAB, PACKAGE, PROJECT, WORKPLACE
 from nst.core.files import temporary_beside, whole_file
 from nst.core.images import SHORTEST_SIDE, fit_size
+from nst.core.memory import free_memory
 from nst.lab.notebook_client import TerminalClient, ctrl_c_to
 
 log = logging.getLogger(__name__)  # nbclient's: what it would log is told in one sentence here
@@ -196,7 +196,7 @@ def _check(args):
         fit_size(picture)
     if args.size:
         height, width = fit_size(args.content or PROJECT / CONFIG.CONTENT_IMAGE, args.size)
-        if BYTES_PER_PIXEL * height * width > psutil.virtual_memory().available:
+        if BYTES_PER_PIXEL * height * width > free_memory():
             from nst.vgg.network import check_memory  # here: it imports TensorFlow
 
             check_memory(height, width)

@@ -1,12 +1,11 @@
 """VGG as a graph: a dictionary of layers, frozen."""
 
-import math
 from contextlib import closing, contextmanager
 from typing import NamedTuple
 
 import numpy as np
-import psutil
 
+from nst.core import memory
 from nst.core.config import BYTES_PER_PIXEL, CONFIG
 from nst.core.hardware import choose_kernels, computes_bfloat16
 from nst.core.tensorflow import compute_whole_float32, import_tensorflow
@@ -114,22 +113,14 @@ def _layers(layer, weights, precision, pooling="average"):
 
 
 def check_memory(height, width, bytes_per_pixel=BYTES_PER_PIXEL, work="training"):
-    """Refuse a size whose training run, or other work, would not fit into the memory free now."""
-    free, memory = _free_memory()
-    need = bytes_per_pixel * height * width
-    if need > free:
-        shrink = math.sqrt(free / need)
-        raise MemoryError(
-            f"{work} on {width}×{height} pixels takes {need / 1e9:.0f} GB of {memory}, "
-            f"{free / 1e9:.0f} GB are free: {math.floor(shrink * width)}×"
-            f"{math.floor(shrink * height)} is the largest size of this shape that fits"
-        )
+    """Refuse a size whose training run, or other work, would not fit into memory, or the GPU's."""
+    memory.check_memory(height, width, bytes_per_pixel, work, *_free_on_gpu())
 
 
-def _free_memory():
-    """Return the bytes that are free where networks are computed, and what to call that memory."""
+def _free_on_gpu():
+    """Return the GPU's free bytes and the name of its memory, or nothing without a GPU."""
     if not tf.config.list_physical_devices("GPU"):
-        return psutil.virtual_memory().available, "memory"
+        return ()
     with tf.Session(graph=tf.Graph()) as sess:
         devices = sess.list_devices()
     limit = next(d.memory_limit_bytes for d in devices if d.device_type == "GPU")

@@ -546,7 +546,7 @@ def test_a_size_beyond_all_memory_is_refused_at_once(tmp_path):
     path = tmp_path / "p.png"
     picture(COLOURS).save(path)
     message = (
-        r"^a picture of 1000000000×666666667 pixels takes 8,000,000,004 GB of memory, only \d+ "
+        r"^reading a picture at 1000000000×666666667 pixels takes 8,000,000,004 GB of memory, but"
     )
     with pytest.raises(MemoryError, match=message):
         images.fit_size(path, 10**9)

@@ -8,13 +8,13 @@ import subprocess
 import sys
 
 import numpy as np
-import psutil
 import pytest
 import tensorflow.compat.v1 as tf
 from PIL import Image
 
 from nst.core.config import LAB
 from nst.core.files import claimed
+from nst.core.memory import free_memory
 from nst.lab import training
 from nst.lab.notebook import functions_of
 from nst.lab.training import Run, estimate
@@ -448,8 +448,8 @@ def test_an_estimate_says_time_and_memory_and_changes_nothing(capsys):
 
 
 def test_a_picture_too_large_for_the_memory_is_refused_with_the_size_that_fits(fake_weights):
-    with pytest.raises(MemoryError, match=r"^training on 400000×300000 pixels takes ") as caught:
+    with pytest.raises(MemoryError, match=r"^training at 400000×300000 pixels takes ") as caught:
         load_vgg_model(fake_weights, 300_000, 400_000)
-    width, height = map(int, re.search(r"(\d+)×(\d+) is the largest", str(caught.value)).groups())
+    width, height = map(int, re.search(r"(\d+)×(\d+), the largest", str(caught.value)).groups())
     assert width / height == pytest.approx(4 / 3, rel=0.01)
-    assert 0.5 < BYTES_PER_PIXEL * width * height / psutil.virtual_memory().available < 1.5
+    assert 0.5 < BYTES_PER_PIXEL * width * height / free_memory() < 1.5

@@ -316,12 +316,12 @@ def test_float32_is_not_tf32(fake_weights):
 
 
 def test_a_picture_too_large_for_the_gpu_is_refused_with_the_size_that_fits(monkeypatch):
-    monkeypatch.setattr(network, "_free_memory", lambda: (6e9, "the GPU's memory"))
+    monkeypatch.setattr(network, "_free_on_gpu", lambda: (6e9, "the GPU's memory"))
     with pytest.raises(MemoryError) as caught:
         network.check_memory(3000, 4000, bytes_per_pixel=2000)
     assert str(caught.value) == (
-        "training on 4000×3000 pixels takes 24 GB of the GPU's memory, 6 GB are free: 2000×1500 is "
-        "the largest size of this shape that fits"
+        "training at 4000×3000 pixels takes 24 GB of the GPU's memory, but only 6.0 GB are free: "
+        "choose 2000×1500, the largest size of this shape that fits"
     )
 
 
