@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -92,3 +92,34 @@ def claimed(folder):
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def reserved_path(paths):
+    """Reserve the first of `paths` (Path) for this process while the block runs, and yield it.
+
+    A path is passed over if a file is there already or another process has reserved it. The
+    reservation ends with its process, however that ends, and leaves no file.
+
+    Raises FileExistsError if all are taken, or OSError if the folder cannot be written to.
+    """
+    for path in paths:
+        make_folder(path.parent)
+        lock = FileLock(path.with_name(f".{path.name}.lock"))
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            continue
+        except OSError as error:
+            raise _cannot_write(path, error) from None
+        try:
+            if not path.exists():
+                yield path
+                return
+        finally:
+            lock.release()
+            with suppress(OSError):  # Windows: another process is just trying it
+                os.unlink(lock.lock_file)
+    raise FileExistsError(
+        f"{path} exists already, or another run is making it: move it away, or choose another name"
+    )
