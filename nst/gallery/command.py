@@ -20,7 +20,7 @@ import sys
 from functools import partial
 from typing import NamedTuple
 
-from nst.core.cli import Parser, own_path, whole_number
+from nst.core.cli import Parser, user_path, whole_number
 from nst.core.config import WORKPLACE
 from nst.core.files import whole_file
 from nst.core.images import SHORTEST_SIDE, check_picture_path
@@ -151,7 +151,7 @@ def _parser():
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--pairs", type=own_path, help="CSV file with the columns content and style"
+        "--pairs", type=user_path, help="CSV file with the columns content and style"
     )
     parser.add_argument("--scheduler", help="address of a Dask scheduler: tcp://host:port")
     parser.add_argument(
@@ -169,7 +169,7 @@ def _parser():
     parser.add_argument("--precision", help="float32, bfloat16 or auto")
     parser.add_argument(
         "--output",
-        type=own_path,
+        type=user_path,
         default=WORKPLACE / "output" / "gallery",
         help="folder for the results",
     )

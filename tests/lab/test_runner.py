@@ -309,7 +309,7 @@ def test_a_kernel_that_is_killed_gets_one_sentence(tmp_path, capfd, monkeypatch)
         ("--size=1000000000", "reading a picture at 1000000000×750000000 pixels takes 9,"),
         ("--resume=perhaps", "argument --resume: perhaps is neither 1 nor 0: "),
         ("--precision=float16", "argument --precision: invalid choice: 'float16' (choose from "),
-        ("--contents=x.jpg", "nst run: unrecognized arguments: --contents=x.jpg: nst run --help"),
+        ("--contents=x.jpg", "unknown option --contents, did you mean --content"),
         ("--content -x.jpg", "argument --content: expected one argument: nst run --help"),
         ("--content=-x.jpg", "-x.jpg not found: check the name of the image"),
         ("--content=~/nowhere.jpg", "nowhere.jpg not found: check the name of the image"),
