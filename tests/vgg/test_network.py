@@ -12,7 +12,7 @@ from nst.vgg import network
 from nst.vgg.frozen import large_constant, round_kernel
 from nst.vgg.network import choose_precision, load_vgg_model
 from nst.vgg.tiny import fake_convolutions, write_fake_vgg
-from nst.vgg.weights import layer_names, read_vgg, write_mat
+from nst.vgg.weights import layer_names, read_vgg, write_vgg
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.numbers
@@ -271,7 +271,7 @@ def test_rounding_the_real_weights_keeps_their_gram_matrices(tmp_path):
         for name, (W, b) in weights.items()
     }
     rounded["conv1_1"] = weights["conv1_1"]  # never rounded
-    write_mat(tmp_path / "rounded.mat", rounded, "rounded", {})
+    write_vgg(tmp_path / "rounded.mat", rounded, "rounded", "a test")
     picture = load_image(ROOT / "images" / "impressionist.jpg", 96, 128)
     image = reshape_and_normalize_image(picture, 96, 128)
     exact, near = (
