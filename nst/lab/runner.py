@@ -18,10 +18,10 @@ import nbformat
 from jupyter_client import AsyncKernelManager
 from nbclient.exceptions import CellExecutionError
 
-from nst.core.cli import Parser, own_path, whole_number, yes_or_no
+from nst.core.cli import Parser, one_of, user_path, whole_number
 from nst.core.config import BYTES_PER_PIXEL, CONFIG, IN_CHECKOUT, LAB, PACKAGE, PROJECT, WORKPLACE
 from nst.core.files import temporary_beside, whole_file
-from nst.core.images import SHORTEST_SIDE, fit_size
+from nst.core.images import PICTURE_EXTENSIONS, SHORTEST_SIDE, fit_size
 from nst.core.memory import free_memory
 from nst.lab.notebook_client import TerminalClient, ctrl_c_to
 
@@ -170,28 +170,40 @@ def _parser():
     parser = Parser(
         prog="nst run",
         description="Run the lab, or another notebook, from the terminal.",
-        epilog="example: nst run --content photo.jpg --style painting.jpg --size 600",
+        epilog="example: nst run photo.jpg painting.jpg --size 600",
     )
-    parser.add_argument("notebook", nargs="?", type=own_path, default=LAB)
-    parser.add_argument("--content", help="content picture")
-    parser.add_argument("--style", help="style picture")
+    parser.add_input(
+        "notebook", fits=lambda word: not is_picture(word), type=user_path, help="default: the lab"
+    )
+    parser.add_input("content", fits=is_picture, help="content image")
+    parser.add_input("style", fits=is_picture, help="style image")
     parser.add_argument(
         "--size", type=whole_number(SHORTEST_SIDE), help="longest side of the content, in pixels"
     )
     parser.add_argument("--iterations", type=whole_number(1), help="steps of the optimiser")
-    parser.add_argument("--precision", choices=["float32", "bfloat16", "auto"])
+    parser.add_argument(
+        "--precision",
+        type=one_of("float32", "bfloat16", "auto"),
+        help="float32, bfloat16 or auto, which is bfloat16 if that is faster on this machine",
+    )
     parser.add_argument("--weights", help="weight file, of VGG-19 or VGG-16")
-    parser.add_argument(
-        "--output", type=own_path, help="folder for everything that is made, default: output"
-    )
-    parser.add_argument(
-        "--resume", nargs="?", type=yes_or_no, const=True, help="go on where a stopped run stopped"
-    )
+    parser.add_argument("--output", type=user_path, help="folder for the results, default: output")
+    parser.add_switch("resume", help="continue a run that was stopped")
     return parser
 
 
+def is_picture(word):
+    """Return whether a word on the command line names a picture, not a notebook."""
+    return word.lower().endswith((*PICTURE_EXTENSIONS, ".heic"))
+
+
 def _check(args):
-    """Refuse pictures and sizes that cannot work, before anything is started."""
+    """Refuse pictures, sizes and folders that cannot work, before anything is started."""
+    if args.output and is_picture(args.output.name) and not args.output.is_dir():
+        raise ValueError(
+            f"{args.output} looks like a picture, but the output is a folder for all results: give "
+            "the name of a folder"
+        )
     for picture in filter(None, (args.content, args.style)):
         fit_size(picture)
     if args.size:
@@ -218,6 +230,7 @@ def command_to_go_on(args):
 def main(arguments=None):
     """Run the command `nst run`."""
     args = _parser().parse_args(arguments)
+    args.notebook = args.notebook or LAB
     output_dir = args.output.absolute() if args.output else WORKPLACE / "output"
     values = {
         "CONTENT_IMAGE": from_project(args.content),

@@ -1,10 +1,8 @@
 """Notebooks run from a terminal: Ctrl-C at any moment, what is kept, and what goes wrong."""
 
-import json
 import os
 import random
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,9 +11,7 @@ import textwrap
 import nbformat
 import pytest
 from nbclient.exceptions import CellExecutionError
-from PIL import Image
 
-from nst.__main__ import from_environment
 from nst.core.config import BYTES_PER_PIXEL
 from nst.core.memory import free_memory
 from nst.lab import runner
@@ -232,7 +228,7 @@ def test_on_a_full_disk_the_copy_is_written_whole_or_not_at_all(tmp_path):
     (tmp_path / "made").mkdir()
     copy = tmp_path / "made" / "some.ipynb"
     copy.write_text("an earlier one")
-    message = r"^\n.*some\.ipynb cannot be written \(File too large\): free some disk space, or "
+    message = r"^\n.*some\.ipynb cannot be written \(File too large\): make room on the disk, or "
     with pytest.raises(SystemExit, match=message):
         runner.main([str(path), "--output", str(tmp_path / "made")])
     assert copy.read_text() == "an earlier one"
@@ -250,7 +246,7 @@ def refused(*arguments):
 def test_an_output_folder_that_is_a_file_is_refused_at_once(tmp_path):
     (tmp_path / "file").touch()
     assert refused("--output", tmp_path / "file") == (
-        f"cannot create folder {tmp_path / 'file'} (File exists): choose a different output folder"
+        f"the folder {tmp_path / 'file'} cannot be made (File exists): choose another output folder"
     )
 
 
@@ -261,7 +257,7 @@ def test_a_read_only_output_folder_is_refused_at_once(folder_for_all):
     def check():
         assert refused(path, "--output", folder_for_all / "made") == (
             f"{folder_for_all / 'made' / 'some.ipynb'} cannot be written (Permission denied): "
-            "free some disk space, or choose a different output folder"
+            "make room on the disk, or choose another output folder"
         )
 
     as_nobody(check)
@@ -271,7 +267,7 @@ def test_a_copy_never_replaces_the_notebook_itself(tmp_path):
     path = write_notebook(tmp_path / "some.ipynb", "print(1)")
     before = path.read_bytes()
     assert refused(path, "--output", tmp_path) == (
-        f"the executed copy would replace {path}: choose a different output folder"
+        f"the executed copy would replace {path}: choose another output folder"
     )
     assert path.read_bytes() == before
 
@@ -308,13 +304,20 @@ def test_a_kernel_that_is_killed_gets_one_sentence(tmp_path, capfd, monkeypatch)
         ("--size=big", "argument --size: big is not a whole number of 16 or more: "),
         ("--size=1000000000", "reading a picture at 1000000000×750000000 pixels takes 9,"),
         ("--resume=perhaps", "argument --resume: perhaps is neither 1 nor 0: "),
-        ("--precision=float16", "argument --precision: invalid choice: 'float16' (choose from "),
-        ("--contents=x.jpg", "unknown option --contents, did you mean --content"),
+        (
+            "--precision=float16",
+            "argument --precision: float16 is not one of float32, bfloat16, auto",
+        ),
+        ("--contents=x.jpg", "nst run: unknown option --contents, did you mean --content: nst r"),
         ("--content -x.jpg", "argument --content: expected one argument: nst run --help"),
-        ("--content=-x.jpg", "-x.jpg not found: check the name of the image"),
+        ("--content=-x.jpg", "-x.jpg not found: "),
         ("--content=~/nowhere.jpg", "nowhere.jpg not found: check the name of the image"),
         ("--style=http://a.org/b.jpg", "http://a.org/b.jpg is a web address: download the image"),
-        ("--style=images", "images is a folder, not an image: name an image in it"),
+        ("--style=images", "images is a folder, not an image: name an image in it, "),
+        ("*.jpg", "*.jpg not found: name one image,  in a CSV file"),
+        ("pyramid.jpg", "pyramid.jpg not found: did you mean images/pyramid.jpg?"),
+        ("--style=pyramids.jpg", "not found: did you mean images/pyramid.jpg?"),
+        ("a.ipynb b.ipynb", "b.ipynb is one argument too many"),
         ("nowhere.ipynb", "nowhere.ipynb cannot be read (No such file or directory): check the no"),
         ("images", "images cannot be read (Is a directory): check the notebook's name"),
         (
@@ -329,6 +332,17 @@ def test_what_cannot_be_run_gets_one_sentence_at_once(tmp_path, monkeypatch, arg
     assert message in said
     assert "\n" not in said
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_picture_s_name_for_the_folder_of_results_is_refused(tmp_path):
+    said = refused("--output", tmp_path / "mine.jpg")
+    assert "mine.jpg looks like a picture, but the output is a folder" in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_pictures_are_given_by_name_or_by_position():
+    by_name = runner._parser().parse_args(["--content=a.jpg", "--style", "b.png", "some.ipynb"])
+    assert runner._parser().parse_args(["some.ipynb", "a.jpg", "b.png"]) == by_name
 
 
 @pytest.mark.parametrize("text", ["[]", "{}", '"cells"', '{"cells": 1}', '{"cells": [1]}', ""])
@@ -350,7 +364,7 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
     os.mkfifo(path)
     command = [sys.executable, "-m", "nst", "run", "--content", path]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert done.stderr == f"\n{path} is a pipe or a device, not an image: name a file\n"
+    assert done.stderr == f"\n{path} is a pipe or a device, not a picture: name a file\n"
 
 
 def test_in_a_folder_that_was_deleted_the_command_says_so(tmp_path):
@@ -381,72 +395,3 @@ def test_a_name_may_begin_at_home(tmp_path, monkeypatch):
     assert runner.from_project("~/photo.jpg") == str(tmp_path / "photo.jpg")
     args = runner._parser().parse_args(["~/some.ipynb", "--output=~/made"])
     assert (args.notebook, args.output) == (tmp_path / "some.ipynb", tmp_path / "made")
-
-
-# --- through make --------------------------------------------------------------------------------
-
-
-def make(folder, *arguments, nst="-m nst"):
-    """Run a target of the Makefile in a folder; what it would install is there already."""
-    if not shutil.which("make"):
-        pytest.skip("needs make")
-    ready = ["-o", ".venv/installed", f"NST={shlex.quote(sys.executable)} {nst}"]
-    ready += [] if "weights" in arguments else ["-o", "weights"]
-    # of the make that runs the tests
-    outer = ("MAKEFLAGS", "MAKELEVEL")
-    environment = {name: value for name, value in os.environ.items() if name not in outer}
-    return subprocess.run(
-        ["make", "-f", ROOT / "Makefile", *ready, *arguments],
-        capture_output=True,
-        text=True,
-        cwd=folder,
-        env=environment | {"PYTHONPATH": str(ROOT)},
-        check=False,
-    )
-
-
-ARRIVED = """
-import json, sys
-from nst.__main__ import from_environment
-print(json.dumps(from_environment(sys.argv[2:])))
-"""
-TAKEN = {  # target: what it takes as options, and without a name
-    "run": ("CONTENT STYLE SIZE ITERATIONS PRECISION OUTPUT RESUME", "NOTEBOOK"),
-    "paint": ("SIZE STRENGTH COLOURS STROKES PRECISION OUTPUT", "CONTENT STYLE"),
-    "gallery": ("PAIRS SCHEDULER SIZE METHOD ITERATIONS PRECISION", ""),
-    "grade": ("REPORT JOBS", "NOTEBOOK"),
-    "weights": ("SOURCE", ""),
-}
-
-
-NAMES = ['"; touch x; "', "$(shell touch x)", "it's $5, 50% #1.jpg", "naïve & co/two words.jpg"]
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_make_hands_every_name_on_and_runs_nothing_in_it(tmp_path, tmp_path_factory, name):
-    script = tmp_path_factory.mktemp("script") / "arrived.py"
-    script.write_text(ARRIVED)
-    for target, (named, unnamed) in TAKEN.items():
-        given = [f"{variable}={name}" for variable in f"{named} {unnamed}".split()]
-        done = make(tmp_path, target, *given, nst=shlex.quote(str(script)))
-        options = [option for option in json.loads(done.stdout) if option != "--precision=auto"]
-        wanted = [f"--{variable.lower()}={name}" for variable in named.split()]
-        wanted += ["--", *([name] * len(unnamed.split()))] if unnamed else []
-        assert options == wanted
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_make_run_finds_an_oddly_named_image(tmp_path):
-    Image.new("RGB", (40, 30)).save(tmp_path / NAMES[2])
-    done = make(tmp_path, "run", f"CONTENT={NAMES[2]}", "STYLE=nowhere.jpg")
-    assert f"{tmp_path / 'nowhere.jpg'} not found" in done.stderr  # so the content was found
-
-
-def test_make_hands_every_value_on():
-    """What `make run` takes stands in the environment under the name that it was given by."""
-    given = dict(CONTENT="-x.jpg", STYLE="", SIZE="64", RESUME="0", NOTEBOOK="-a b.ipynb")
-    names = ",".join(given).replace("NOTEBOOK", "NOTEBOOK:")
-    options = from_environment(["--x", f"--environment={names}"], given)
-    args = runner._parser().parse_args(options[1:])
-    assert (args.content, args.style, args.size, args.resume) == ("-x.jpg", None, 64, False)
-    assert str(args.notebook) == "-a b.ipynb"
