@@ -1,5 +1,6 @@
-"""The command of the project: `python -m nst`, or `nst` where it is installed."""
+"""The project's command: `python -m nst`, or `nst` if it is installed."""
 
+import difflib
 import importlib
 import os
 import signal
@@ -9,23 +10,26 @@ COMMANDS = {  # name: (module that has its main, what it does)
     "lab": ("nst.lab.jupyterlab", "open the lab in JupyterLab"),
     "studio": ("nst.studio.server", "paint on a page in the browser"),
     "run": ("nst.lab.runner", "run the lab, or another notebook, from the terminal"),
-    "paint": ("nst.painting.command", "paint a photograph in the manner of a painting, soon"),
+    "paint": ("nst.painting.command", "paint a photo in the style of a painting, quickly"),
     "gallery": ("nst.gallery.command", "paint a list of pairs, here or on a Dask cluster"),
     "grade": ("nst.grading.command", "grade notebooks"),
-    "weights": ("nst.vgg.download", "get VGG-19's weights"),
+    "weights": ("nst.vgg.download", "fetch VGG-19's weights"),
     "kernel": ("nst.lab.tf1", "install the Jupyter kernel for course notebooks of 2018"),
     "exercises": ("nst.assignment.exercises", "make the edition with blanks from the solved lab"),
 }
 
 
 def main():
-    """Hand the arguments on to the command, which is the first of them."""
+    """Pass the arguments on to the command that the first of them names."""
     _check_folder()
+    for stream in (sys.stdout, sys.stderr):  # a console of code page 1251 has no ×
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
     name, arguments = (sys.argv[1] if sys.argv[1:] else "--help"), sys.argv[2:]
     if name in COMMANDS:
-        signal.signal(signal.SIGINT, _leave)
-        # jsonschema, which reads notebooks, takes 1.5 s to compile this grammar of web addresses;
-        # where it cannot be imported, addresses are not checked, and notebooks have none
+        signal.signal(signal.SIGINT, _exit_immediately)
+        # jsonschema, which validates notebooks, takes 1.5 s to compile this grammar of web
+        # addresses; without it addresses are not checked, and notebooks have none
         sys.modules.setdefault("rfc3987_syntax", None)
         command = importlib.import_module(COMMANDS[name][0]).main
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -34,17 +38,18 @@ def main():
         except KeyboardInterrupt:
             sys.exit("\nStopped")
     if name not in ("-h", "--help"):
-        names = ", ".join(COMMANDS)
-        print(f"nst: there is no command {name}: choose one of {names}", file=sys.stderr)
+        near = difflib.get_close_matches(name, COMMANDS, n=1)
+        advice = f"did you mean nst {near[0]}?" if near else f"choose one of {', '.join(COMMANDS)}"
+        print(f"nst: there is no command {name}: {advice}", file=sys.stderr)
         sys.exit(2)
     print("usage: nst COMMAND …\n")
     for command, (_, what) in COMMANDS.items():
         print(f"  nst {command:10} {what}")
-    print("\nnst COMMAND --help says more; example: nst run --content photo.jpg")
+    print("\nnst COMMAND --help lists its options; example: nst run photo.jpg")
 
 
-def _leave(*_):
-    """End at once: while libraries are imported, KeyboardInterrupt would print a traceback."""
+def _exit_immediately(*_):
+    """Exit immediately; during imports a KeyboardInterrupt would print a traceback."""
     os.write(2, b"\nStopped\n")
     os._exit(128 + signal.SIGINT)
 
@@ -59,8 +64,8 @@ def _check_folder():
 def from_environment(arguments, environment=os.environ):
     """Replace --environment=CONTENT,SIZE by --content=… and --size=….
 
-    In this way values get from make to Python without passing through a shell. A variable that is
-    not set, or is empty, gives no option; NOTEBOOK: with a colon gives an argument without a name.
+    Values get from make to Python in this way without passing through a shell. A variable that is
+    unset or empty gives no option; NOTEBOOK: with a colon gives an argument without a name.
     """
     options, unnamed = [], []
     for argument in arguments:

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import re
 import subprocess
 import sys
@@ -146,10 +147,27 @@ def test_help_lists_the_commands_and_shows_an_example(arguments, monkeypatch, ca
     assert said.count("example: nst ") == 1
 
 
-def test_an_unknown_command_is_told_in_one_sentence():
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [("pant", "did you mean nst paint?"), ("xyz", f"one of {', '.join(command_line.COMMANDS)}")],
+)
+def test_an_unknown_command_is_refused_in_one_sentence(name, advice, monkeypatch, capsys):
+    assert nst_command(monkeypatch, name) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert re.fullmatch(rf"nst: there is no command {name}: .*{re.escape(advice)}\n", said.err)
+
+
+@pytest.mark.parametrize("code_page", ["cp1251", "cp1252", "ascii"])
+def test_a_console_without_a_character_gets_another_one(code_page):
+    """A size is printed as 400×300, which code page 1251 cannot write."""
     run = subprocess.run(
-        [sys.executable, "-m", "nst", "pant"], capture_output=True, text=True, cwd=ROOT
+        [sys.executable, "-m", "nst", "run", "--size=99999999"],
+        capture_output=True,
+        cwd=ROOT,
+        env=os.environ | {"PYTHONIOENCODING": code_page},
+        check=False,
     )
-    names = ", ".join(command_line.COMMANDS)
-    sentence = f"nst: there is no command pant: choose one of {names}\n"
-    assert (run.returncode, run.stdout, run.stderr) == (2, "", sentence)
+    sign = "×".encode(code_page, "replace")
+    assert run.returncode == 1
+    assert re.match(rb"\s*reading a picture at 99999999" + re.escape(sign), run.stderr)

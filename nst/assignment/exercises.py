@@ -4,7 +4,6 @@ What stands between START CODE HERE and END CODE HERE becomes a blank; its comme
 is followed by the public test of its function. The same lab gives the same file, byte for byte.
 """
 
-import argparse
 from itertools import pairwise
 
 import nbformat
@@ -12,6 +11,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell
 
 from nst.assignment.blanks import blank_out
 from nst.assignment.spec import FUNCTIONS
+from nst.core.cli import Parser
 from nst.core.config import LAB, PROJECT
 from nst.core.files import whole_file
 
@@ -58,7 +58,7 @@ def _calls(cell, functions):
 
 def main(arguments=None):
     """Run the command `nst exercises`."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="nst exercises",
         description="Make the exercise edition from the solved lab.",
         epilog="example: nst exercises",

@@ -4,12 +4,12 @@ The project's folder is JupyterLab's root, since a notebook's figures lie in ../
 paints in ../output/: JupyterLab shows nothing that lies outside its root.
 """
 
-import argparse
 import os
 import sys
 from pathlib import Path
 
 from nst.assignment.exercises import EXERCISES
+from nst.core.cli import Parser
 from nst.core.config import IN_CHECKOUT, LAB, PROJECT
 
 SETTINGS = (
@@ -25,7 +25,7 @@ SETTINGS = (
 
 def main(arguments=None):
     """Run the command `nst lab`."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="nst lab",
         description="Open the exercise edition in JupyterLab; JupyterLab's own options follow.",
         epilog="example: nst lab --solved --no-browser --port=9000",

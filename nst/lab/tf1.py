@@ -9,7 +9,6 @@ numbers of the published answers; the picture functions of `scipy.misc`; NumPy's
 and to name its types. All of it lasts until the kernel is restarted.
 """
 
-import argparse
 import builtins
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from types import ModuleType
 import numpy as np
 from PIL import Image
 
+from nst.core.cli import Parser
 from nst.core.config import PACKAGE
 from nst.core.tensorflow import compute_whole_float32, import_tensorflow
 
@@ -157,7 +157,7 @@ def _picture(arr):
 
 def main(arguments=None):
     """Run the command `nst kernel`."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="nst kernel",
         description="Install the Jupyter kernel “Course (TensorFlow 1)” for notebooks of 2018.",
         epilog="example: nst kernel && jupyter lab",
