@@ -314,7 +314,7 @@ def test_a_kernel_that_is_killed_gets_one_sentence(tmp_path, capfd, monkeypatch)
         ("--content=~/nowhere.jpg", "nowhere.jpg not found: check the name of the image"),
         ("--style=http://a.org/b.jpg", "http://a.org/b.jpg is a web address: download the image"),
         ("--style=images", "images is a folder, not an image: name an image in it, "),
-        ("*.jpg", "*.jpg not found: name one image,  in a CSV file"),
+        ("*.jpg", "*.jpg not found: name one image, "),
         ("pyramid.jpg", "pyramid.jpg not found: did you mean images/pyramid.jpg?"),
         ("--style=pyramids.jpg", "not found: did you mean images/pyramid.jpg?"),
         ("a.ipynb b.ipynb", "b.ipynb is one argument too many"),
@@ -364,7 +364,7 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
     os.mkfifo(path)
     command = [sys.executable, "-m", "nst", "run", "--content", path]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert done.stderr == f"\n{path} is a pipe or a device, not a picture: name a file\n"
+    assert done.stderr == f"\n{path} is a pipe or a device, not an image: name a file\n"
 
 
 def test_in_a_folder_that_was_deleted_the_command_says_so(tmp_path):
