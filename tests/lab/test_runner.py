@@ -228,7 +228,7 @@ def test_on_a_full_disk_the_copy_is_written_whole_or_not_at_all(tmp_path):
     (tmp_path / "made").mkdir()
     copy = tmp_path / "made" / "some.ipynb"
     copy.write_text("an earlier one")
-    message = r"^\n.*some\.ipynb cannot be written \(File too large\): make room on the disk, or "
+    message = r"^\n.*some\.ipynb cannot be written \(File too large\): free some disk space, or "
     with pytest.raises(SystemExit, match=message):
         runner.main([str(path), "--output", str(tmp_path / "made")])
     assert copy.read_text() == "an earlier one"
@@ -246,7 +246,7 @@ def refused(*arguments):
 def test_an_output_folder_that_is_a_file_is_refused_at_once(tmp_path):
     (tmp_path / "file").touch()
     assert refused("--output", tmp_path / "file") == (
-        f"the folder {tmp_path / 'file'} cannot be made (File exists): choose another output folder"
+        f"cannot create folder {tmp_path / 'file'} (File exists): choose a different output folder"
     )
 
 
@@ -257,7 +257,7 @@ def test_a_read_only_output_folder_is_refused_at_once(folder_for_all):
     def check():
         assert refused(path, "--output", folder_for_all / "made") == (
             f"{folder_for_all / 'made' / 'some.ipynb'} cannot be written (Permission denied): "
-            "make room on the disk, or choose another output folder"
+            "free some disk space, or choose a different output folder"
         )
 
     as_nobody(check)
@@ -267,7 +267,7 @@ def test_a_copy_never_replaces_the_notebook_itself(tmp_path):
     path = write_notebook(tmp_path / "some.ipynb", "print(1)")
     before = path.read_bytes()
     assert refused(path, "--output", tmp_path) == (
-        f"the executed copy would replace {path}: choose another output folder"
+        f"the executed copy would replace {path}: choose a different output folder"
     )
     assert path.read_bytes() == before
 

@@ -143,7 +143,7 @@ def test_what_cannot_work_is_refused_in_one_sentence(
 
 
 def test_missing_weights_are_refused(pictures, tmp_path):
-    with pytest.raises(SystemExit, match=r"none\.mat is not there: run make weights"):
+    with pytest.raises(SystemExit, match=r"none\.mat not found: run make weights"):
         output = f"--output={tmp_path / 'made.jpg'}"
         paint_command.main([*map(str, pictures), "--weights=none.mat", output])
 

@@ -252,7 +252,7 @@ def test_a_disk_that_fills_up_under_the_mat_leaves_nothing(lone_target, monkeypa
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(scipy.io, "savemat", fill_up)
-    with pytest.raises(SystemExit, match=r"written \(No space left on device\): make room"):
+    with pytest.raises(SystemExit, match=r"written \(No space left on device\): free some"):
         downloads.main(["--output", str(lone_target)])
     assert not names_in(lone_target.parent)
 
@@ -563,7 +563,7 @@ def test_vgg_16_has_a_file_of_its_own(tmp_path, monkeypatch, capsys):
 def test_a_folder_that_cannot_be_created_is_named(server, tmp_path, source):
     (tmp_path / "file").write_text("")
     output = tmp_path / "file" / "vgg.mat"
-    with pytest.raises(SystemExit, match=r"the folder .*file cannot be made") as stop:
+    with pytest.raises(SystemExit, match=r"cannot create folder .*file") as stop:
         downloads.main(["--source", source, "--output", str(output)])
     assert "\n" not in stop.value.code
 
