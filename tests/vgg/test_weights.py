@@ -62,6 +62,26 @@ def test_a_bad_weight_file_gets_one_sentence(tmp_path, kind, message):
     assert (path.read_bytes() if path.exists() else None) == before
 
 
+@pytest.mark.parametrize("layout", ["filters", "beta16", "current"])
+def test_a_weight_file_truncated_anywhere_never_loads_wrong(tmp_path, layout):
+    path, pairs = tmp_path / "vgg.mat", fake_convolutions()
+    write_fake_vgg(path, layout)
+    data, refusals = path.read_bytes(), 0
+    for length in np.random.default_rng(0).integers(0, len(data), 20):
+        path.write_bytes(data[:length])
+        try:
+            _, found = weights.read_vgg(path)
+        except ValueError as error:
+            assert "is not a complete MatConvNet weight file" in str(error)
+            assert error.__suppress_context__
+            refusals += 1
+        else:  # only what follows the layers is missing
+            for layer in pairs:
+                for array, right in zip(found[layer], pairs[layer], strict=True):
+                    np.testing.assert_array_equal(array, right)
+    assert refusals >= 18
+
+
 def test_the_description_names_the_weights(fake_weights, capsys):
     with tf.Graph().as_default():
         load_vgg_model(fake_weights, 8, 8)
