@@ -71,9 +71,7 @@ def test_a_weight_file_truncated_anywhere_never_loads_wrong(tmp_path, layout):
         path.write_bytes(data[:length])
         try:
             _, found = weights.read_vgg(path)
-        except ValueError as error:
-            assert "is not a complete MatConvNet weight file" in str(error)
-            assert error.__suppress_context__
+        except ValueError:
             refusals += 1
         else:  # only what follows the layers is missing
             for layer in pairs:
