@@ -29,17 +29,17 @@ LESSONS = {
         ["the loss fell"],
         {f"content_conv{i}_2.gif" for i in range(1, 6)} | {"style.gif", "both.gif"},
     ),
-    "Lesson_3_Choosing_the_Content_Layer": (["operations after 4 runs, as before: True"], set()),
-    "Lesson_4_Eager_Style_Transfer": (
-        ["block5_conv4", "with total variation"],
-        {"eager_style_transfer.gif", "eager_style_transfer.jpg"},
-    ),
-    "Lesson_5_Adaptive_Loss_Weights": (
+    "Lesson_4_Optimizers_and_Starting_Images": (["operations added to the graph: 0"], set()),
+    "Lesson_5_Coarse_to_Fine": (["120×90", "the same image: True", "luminance only"], set()),
+    "Lesson_7_Choosing_the_Content_Layer": (["operations after 4 runs, as before: True"], set()),
+    "Lesson_8_Adaptive_Loss_Weights": (
         ["iteration  0, adjustments: content", "a weight for each layer"],
         {"adaptive_loss_weights.gif", "adaptive_loss_weights.jpg"},
     ),
-    "Lesson_6_Optimizers_and_Starting_Images": (["operations added to the graph: 0"], set()),
-    "Lesson_7_Coarse_to_Fine": (["120×90", "the same image: True", "luminance only"], set()),
+    "Lesson_9_Eager_Style_Transfer": (
+        ["block5_conv4", "with total variation"],
+        {"eager_style_transfer.gif", "eager_style_transfer.jpg"},
+    ),
 }
 each_lesson = pytest.mark.parametrize("lesson", LESSONS)
 
@@ -86,7 +86,7 @@ def gram(a):
 @each_lesson
 def test_a_lesson_runs_from_top_to_bottom(lesson, fake_weights, tmp_path):
     weights = fake_weights
-    if lesson == "Lesson_4_Eager_Style_Transfer":  # Keras fixes the sizes of VGG-19's layers
+    if lesson == "Lesson_9_Eager_Style_Transfer":  # Keras fixes the sizes of VGG-19's layers
         weights = REAL_WEIGHTS
         if not weights.exists():
             pytest.skip("needs the weights: make weights")
@@ -109,7 +109,7 @@ def test_the_adaptive_lesson_takes_vgg_16_where_its_file_is_present(tmp_path):
     weights = tmp_path / "imagenet-vgg-verydeep-16.mat"
     write_fake_vgg(weights, depth=16)
     values = TINY | {"VGG_MODEL": "absent.mat", "VGG_16_MODEL": str(weights)}
-    lesson = notebook_of("Lesson_5_Adaptive_Loss_Weights")
+    lesson = notebook_of("Lesson_8_Adaptive_Loss_Weights")
     runner.run(lesson, tmp_path, values | {"OUTPUT_DIR": str(tmp_path)})
     text = text_of(outputs_of(nbformat.read(tmp_path / lesson.name, as_version=4)))
     assert "VGG-16, unknown weights" in text
@@ -282,12 +282,12 @@ def test_a_search_ends_at_the_image_of_least_loss(means, tmp_path):
     assert (tmp_path / "bowl.gif").stat().st_size > 0
 
 
-# --- Lesson_3_Choosing_the_Content_Layer ---------------------------------------------------------
+# --- Lesson_7_Choosing_the_Content_Layer ---------------------------------------------------------
 
 
 @pytest.fixture
 def choosing(functions):
-    return functions("Lesson_3_Choosing_the_Content_Layer")
+    return functions("Lesson_7_Choosing_the_Content_Layer")
 
 
 def test_a_cost_in_its_unit_is_0_for_one_picture_and_1_for_the_other(choosing, activations):
@@ -331,18 +331,18 @@ def test_what_is_kept_of_a_picture_is_told_apart(choosing):
 def test_the_content_layer_lesson_takes_vgg_16(tmp_path):
     weights = tmp_path / "imagenet-vgg-verydeep-16.mat"
     write_fake_vgg(weights, depth=16)
-    lesson = notebook_of("Lesson_3_Choosing_the_Content_Layer")
+    lesson = notebook_of("Lesson_7_Choosing_the_Content_Layer")
     runner.run(lesson, tmp_path, TINY | {"VGG_MODEL": str(weights)})
     text = text_of(outputs_of(nbformat.read(tmp_path / lesson.name, as_version=4)))
     assert "VGG-16, unknown weights" in text
     assert "operations after 4 runs, as before: True" in text
 
 
-# --- Lesson_4_Eager_Style_Transfer ---------------------------------------------------------------
+# --- Lesson_9_Eager_Style_Transfer ---------------------------------------------------------------
 
 
 def test_keras_knows_the_layers_by_the_translated_names(functions):
-    eager = functions("Lesson_4_Eager_Style_Transfer")
+    eager = functions("Lesson_9_Eager_Style_Transfer")
     assert eager.keras_name("conv1_1") == "block1_conv1"
     assert eager.keras_name("conv5_4") == "block5_conv4"
 
@@ -350,23 +350,23 @@ def test_keras_knows_the_layers_by_the_translated_names(functions):
 def test_variation_cost_is_the_mean_absolute_step(functions, activations):
     G = activations[0][..., :3]
     steps = np.abs(np.diff(G, axis=1)).sum() + np.abs(np.diff(G, axis=2)).sum()
-    found = evaluate(functions("Lesson_4_Eager_Style_Transfer").variation_cost, G)
+    found = evaluate(functions("Lesson_9_Eager_Style_Transfer").variation_cost, G)
     np.testing.assert_allclose(found, steps / G.size, rtol=1e-5)
 
 
 def test_running_roots_are_those_of_formula_8(functions):
     sizes = np.array([4.0, 1.0, 3.0])
-    found = functions("Lesson_4_Eager_Style_Transfer").root_mean_squares(sizes, beta_2=0.9)
+    found = functions("Lesson_9_Eager_Style_Transfer").root_mean_squares(sizes, beta_2=0.9)
     by_hand = [4, np.sqrt((0.9 * 16 + 1) / 1.9), np.sqrt((0.81 * 16 + 0.9 + 9) / 2.71)]
     np.testing.assert_allclose(found, by_hand)
 
 
-# --- Lesson_5_Adaptive_Loss_Weights --------------------------------------------------------------
+# --- Lesson_8_Adaptive_Loss_Weights --------------------------------------------------------------
 
 
 @pytest.fixture
 def adaptive(functions):
-    module = functions("Lesson_5_Adaptive_Loss_Weights")
+    module = functions("Lesson_8_Adaptive_Loss_Weights")
     module.lab = nst_utils.functions_of(LAB)
     return module
 
@@ -427,7 +427,7 @@ def test_a_normalised_step_stays_among_the_colours(adaptive):
     np.testing.assert_allclose([pixels.min(), pixels.max()], [0, 255], atol=1e-4)
 
 
-# --- Lesson_6_Optimizers_and_Starting_Images -----------------------------------------------------
+# --- Lesson_4_Optimizers_and_Starting_Images -----------------------------------------------------
 
 TARGET = np.array([[[[3.0, -1.0, 2.0], [10.0, 5.0, -8.0]]]], np.float32)  # (1, 1, 2, 3)
 STEEPNESS = np.array([1.0, 10.0, 100.0], np.float32)  # of the bowl, by colour
@@ -436,8 +436,8 @@ STEEPNESS = np.array([1.0, 10.0, 100.0], np.float32)  # of the bowl, by colour
 @pytest.fixture
 def bowl(functions):
     """The lesson's optimisers, wired to J = sum of STEEPNESS (x - TARGET)² instead of VGG."""
-    module = functions("Lesson_6_Optimizers_and_Starting_Images")
-    module.adaptive = functions("Lesson_5_Adaptive_Loss_Weights")
+    module = functions("Lesson_4_Optimizers_and_Starting_Images")
+    module.adaptive = functions("Lesson_8_Adaptive_Loss_Weights")
     with tf.Graph().as_default(), tf.Session() as sess:
         x = tf.Variable(np.zeros_like(TARGET), name="input")
         module.sess, module.model = sess, {"input": x}
@@ -490,7 +490,7 @@ def test_normalised_descent_records_the_cost_before_each_shrinking_step(bowl):
 
 
 def test_edges_are_those_of_the_negative_too_and_not_of_the_mirror_image(functions):
-    module = functions("Lesson_6_Optimizers_and_Starting_Images")
+    module = functions("Lesson_4_Optimizers_and_Starting_Images")
     pixels = np.random.default_rng(0).integers(60, 140, (1, 9, 7, 3))
     negative, mirrored = 200 - pixels, pixels[:, :, ::-1]
     module.content_image = pixels - nst_utils.CONFIG.MEANS
@@ -498,12 +498,12 @@ def test_edges_are_those_of_the_negative_too_and_not_of_the_mirror_image(functio
     assert module.edges_kept(mirrored - nst_utils.CONFIG.MEANS) < 0.9
 
 
-# --- Lesson_7_Coarse_to_Fine ---------------------------------------------------------------------
+# --- Lesson_5_Coarse_to_Fine ---------------------------------------------------------------------
 
 
 @pytest.fixture
 def coarse(functions):
-    return functions("Lesson_7_Coarse_to_Fine")
+    return functions("Lesson_5_Coarse_to_Fine")
 
 
 def test_luminance_comes_from_one_picture_and_colour_from_the_other(coarse):
