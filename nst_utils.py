@@ -1,7 +1,16 @@
-"""The course's helper module: its names, and those that the lab and the lessons use beside them.
+"""The course's helper module: its names, and more that the lab and the lessons use.
 
-What they do stands in nst/, a file for each craft; importing this changes nothing in TensorFlow.
+All of them are defined in nst/. Importing this module changes nothing in TensorFlow.
 """
+
+import os
+import sys
+
+import matplotlib.pyplot as plt
+import numpy as np
+import scipy.io
+from matplotlib.pyplot import imshow
+from PIL import Image
 
 from nst.core.config import CONFIG
 from nst.core.images import (
@@ -15,6 +24,7 @@ from nst.core.images import (
     show_pictures,
     to_pixels,
 )
+from nst.core.tensorflow import import_tensorflow
 from nst.lab.diagnosis import explain_failures
 from nst.lab.notebook import functions_of
 from nst.lab.setup import set_up
@@ -23,6 +33,8 @@ from nst.vgg.frozen import large_constant
 from nst.vgg.network import choose_precision, load_vgg_model
 from nst.vgg.weights import layer_names, read_vgg
 
+tf = import_tensorflow()
+
 __all__ = [
     # the course's
     "CONFIG",
@@ -30,6 +42,15 @@ __all__ = [
     "load_vgg_model",
     "reshape_and_normalize_image",
     "save_image",
+    # what the course's module imports, and notebooks and scripts then use
+    "Image",
+    "imshow",
+    "np",
+    "os",
+    "plt",
+    "scipy",
+    "sys",
+    "tf",
     # ours: the network
     "choose_precision",
     "large_constant",

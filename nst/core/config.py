@@ -6,8 +6,8 @@ import numpy as np
 import platformdirs
 
 PACKAGE = Path(__file__).resolve().parent.parent  # the folder nst/
-IN_CHECKOUT = (PACKAGE.parent / "notebooks").is_dir()
-# Notebooks, pictures and public tests; installed, the package carries copies of them.
+# Notebooks and pictures: installed, the package carries copies of them, in nst/project/.
+IN_CHECKOUT = not (PACKAGE / "project").is_dir()
 PROJECT = PACKAGE.parent if IN_CHECKOUT else PACKAGE / "project"
 # Where results are written, and relative paths begin.
 WORKPLACE = PROJECT if IN_CHECKOUT else Path.cwd()
@@ -24,7 +24,10 @@ SHORTEST_SIDE = 16  # pixels; VGG's four poolings before conv5 leave one
 
 
 class CONFIG:
-    """The course's settings; sizes in pixels, `MEANS` in RGB order on the 0-255 scale."""
+    """The course's settings; sizes in pixels, `MEANS` in RGB order on the 0-255 scale.
+
+    A function reads them when it is called, so `CONFIG.IMAGE_WIDTH = 300` takes effect.
+    """
 
     IMAGE_WIDTH = 400
     IMAGE_HEIGHT = 300
@@ -40,3 +43,11 @@ class CONFIG:
     STYLE_IMAGE = "images/impressionist.jpg"
     CONTENT_IMAGE = "images/pyramid.jpg"
     OUTPUT_DIR = "output/"
+
+
+def image_size(height=None, width=None):
+    """Return (height, width) in pixels, `CONFIG`'s where one is None."""
+    return (
+        CONFIG.IMAGE_HEIGHT if height is None else height,
+        CONFIG.IMAGE_WIDTH if width is None else width,
+    )

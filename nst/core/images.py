@@ -10,7 +10,7 @@ import imageio.v3 as imageio
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
-from nst.core.config import CONFIG, SHORTEST_SIDE
+from nst.core.config import CONFIG, SHORTEST_SIDE, image_size
 from nst.core.files import temporary_beside, whole_file
 from nst.core.image_formats import open_picture, to_srgb, turn_upright
 from nst.core.memory import check_memory
@@ -26,7 +26,7 @@ JPEG_OPTIONS = {"quality": 95, "subsampling": "4:4:4"}
 FLOAT32_PIXEL = 12  # bytes
 
 
-def load_image(path, height=CONFIG.IMAGE_HEIGHT, width=CONFIG.IMAGE_WIDTH):
+def load_image(path, height=None, width=None):
     """Read a picture: upright, cropped about its centre and resampled, never stretched.
 
     Any kind that Pillow reads, and HEIC where pillow-heif is installed: an animation gives its
@@ -36,13 +36,14 @@ def load_image(path, height=CONFIG.IMAGE_HEIGHT, width=CONFIG.IMAGE_WIDTH):
 
     Arguments:
     path -- of the picture
-    height, width -- wanted, in pixels
+    height, width -- wanted, in pixels; by default, CONFIG's
 
     Returns:
     array (height, width, 3), RGB, uint8
 
     Raises OSError or ValueError.
     """
+    height, width = image_size(height, width)
     _check_pixels("height", height)
     _check_pixels("width", width)
     check_memory(height, width, FLOAT32_PIXEL, "reading a picture")
@@ -68,8 +69,12 @@ def load_image(path, height=CONFIG.IMAGE_HEIGHT, width=CONFIG.IMAGE_WIDTH):
         return np.array(fitted.convert("RGB"))
 
 
-def fit_size(path, longest=CONFIG.IMAGE_WIDTH):
-    """Find the size at which a picture, upright, is `longest` pixels on its longer side.
+def fit_size(path, longest=None):
+    """Return the size at which a picture, upright, has `longest` pixels on its longer side.
+
+    Arguments:
+    path -- of the picture
+    longest -- in pixels; by default, CONFIG.IMAGE_WIDTH
 
     Returns:
     (height, width) in pixels, in the picture's own proportions, but neither below 16, so that
@@ -77,6 +82,7 @@ def fit_size(path, longest=CONFIG.IMAGE_WIDTH):
 
     Raises OSError or ValueError.
     """
+    longest = CONFIG.IMAGE_WIDTH if longest is None else longest
     _check_pixels("longest side", longest, least=SHORTEST_SIDE)
     with open_picture(path) as picture:
         if picture.format in ("PNG", "TIFF"):  # the header alone does not tell which way is up
@@ -104,12 +110,17 @@ def _grey_levels(grey, is_16_bit):
     return np.clip(np.rint(levels), 0, 255).astype(np.uint8)
 
 
-def reshape_and_normalize_image(image, height=CONFIG.IMAGE_HEIGHT, width=CONFIG.IMAGE_WIDTH):
+def reshape_and_normalize_image(image, height=None, width=None):
     """Turn a picture into VGG's input: (height, width, 3), 0-255 -> (1, height, width, 3), float32.
+
+    Arguments:
+    image -- array (height, width, 3)
+    height, width -- of the graph, in pixels; by default, CONFIG's
 
     Raises ValueError where the picture has another size than the graph, or values that are not
     numbers from 0 to 255.
     """
+    height, width = image_size(height, width)
     image = np.asarray(image)
     if image.shape != (height, width, CONFIG.COLOR_CHANNELS):
         raise ValueError(
@@ -133,13 +144,14 @@ def reshape_and_normalize_image(image, height=CONFIG.IMAGE_HEIGHT, width=CONFIG.
     return (image[None] - CONFIG.MEANS).astype(np.float32)
 
 
-def generate_noise_image(content_image, noise_ratio=CONFIG.NOISE_RATIO):
+def generate_noise_image(content_image, noise_ratio=None):
     """Mix uniform noise (-20 to 20, from NumPy's global generator) into a normalised image.
 
     Arguments:
     content_image -- array (1, height, width, 3)
-    noise_ratio -- share of the noise, 0-1
+    noise_ratio -- share of the noise, 0-1; by default, CONFIG.NOISE_RATIO, 0.6
     """
+    noise_ratio = CONFIG.NOISE_RATIO if noise_ratio is None else noise_ratio
     # one draw of float64, then cast: the order of the course's published run
     noise = np.random.uniform(-20, 20, np.shape(content_image)).astype(np.float32)
     return noise * noise_ratio + content_image * (1 - noise_ratio)

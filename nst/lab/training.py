@@ -100,7 +100,8 @@ class Run:
     train_step -- operation of one step
     costs -- tensors of the total, the content and the style cost
     num_iterations -- how many the loop will make
-    output_dir -- folder that gets the files; no other process may use it meanwhile
+    output_dir -- folder for the files, by default CONFIG.OUTPUT_DIR; no other process may use it
+        at the same time
     resume -- True goes on from state.npz
     """
 
@@ -110,11 +111,11 @@ class Run:
         train_step,
         costs,
         num_iterations=200,
-        output_dir=CONFIG.OUTPUT_DIR,
+        output_dir=None,
         resume=False,
     ):
         self.num_iterations = num_iterations
-        self.output_dir = Path(output_dir)
+        self.output_dir = Path(CONFIG.OUTPUT_DIR if output_dir is None else output_dir)
         self._sess, self._train_step, self._costs = sess, train_step, list(costs)
         self._resume = resume
         self._first = 0  # iteration that is not passed over
@@ -214,7 +215,9 @@ class Run:
         """Answer in an iteration that an earlier run made: what it found, and compute nothing."""
         wanted = tf.nest.flatten(fetches)
         if _same(wanted, self._costs) and self._iteration in self._history:
-            return tf.nest.pack_sequence_as(fetches, self._history[self._iteration])
+            # of the type that the session returns, and that prints as it does
+            costs = map(np.float32, self._history[self._iteration])
+            return tf.nest.pack_sequence_as(fetches, list(costs))
         if _same(wanted, [self._image]) and self._iteration in self._history:
             return self._saved_image()
         without_step = tf.nest.map_structure(

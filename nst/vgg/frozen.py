@@ -148,8 +148,8 @@ class Activations(np.ndarray):
         return tf.constant(array) if tf.executing_eagerly() else large_constant(array)
 
     def __array_wrap__(self, array, context=None, return_scalar=False):
-        """Be a plain array, or a number, again after arithmetic."""
-        return array[()]
+        """Return a plain array, or a number, from arithmetic."""
+        return np.asarray(array)[()]
 
 
 LARGE = 500_000  # bytes; the smallest layer of the style cost, conv5_1, has 970,000 at 400×300

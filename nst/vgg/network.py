@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nst.core import memory
-from nst.core.config import BYTES_PER_PIXEL, CONFIG
+from nst.core.config import BYTES_PER_PIXEL, CONFIG, image_size
 from nst.core.hardware import choose_kernels, computes_bfloat16
 from nst.core.tensorflow import compute_whole_float32, import_tensorflow
 from nst.vgg.frozen import (
@@ -24,8 +24,8 @@ tf = import_tensorflow()
 
 def load_vgg_model(
     path,
-    height=CONFIG.IMAGE_HEIGHT,
-    width=CONFIG.IMAGE_WIDTH,
+    height=None,
+    width=None,
     precision="float32",
     pooling="average",
 ):
@@ -37,7 +37,7 @@ def load_vgg_model(
 
     Arguments:
     path -- weight file, see `read_vgg`
-    height, width -- of the images, in pixels
+    height, width -- of the images, in pixels; by default, CONFIG's
     precision -- "float32"; "bfloat16", which computes all convolutions but conv1_1 in that type;
         or "auto", see `choose_precision`. Pixels and activations are float32 either way.
     pooling -- "average", better for pictures (Gatys et al., 2015), or "max", as VGG was trained
@@ -54,6 +54,7 @@ def load_vgg_model(
             "TensorFlow runs eagerly here, VGG is built as a graph: call tf.disable_v2_behavior() "
             "right after the imports"
         )
+    height, width = image_size(height, width)
     precision = choose_precision(precision)
     graph = tf.get_default_graph()
     owner = session_of_the_graph() or graph  # of the weights
@@ -89,7 +90,7 @@ def build_vgg(weights, height, width, precision, pooling="average"):
     model = {"input": _input_variable(height, width)}
     with frozen_together():
         for name, layer in _layers(model["input"], weights, precision, pooling):
-            model[name] = tf.cast(layer, tf.float32)
+            model[name] = tf.identity(tf.cast(layer, tf.float32), name)
     return model
 
 
@@ -129,35 +130,56 @@ def _free_on_gpu():
 
 
 def _input_variable(height, width):
-    """Make the variable that takes an image, with an `assign` that does not grow the graph.
+    """Make the variable that takes an image, with an `assign` that keeps the graph small.
 
-    TensorFlow's own adds an operation and a constant of the image's size with every call.
+    TensorFlow's own writes each array into the graph's definition, as a constant.
     """
     shape = (1, height, width, CONFIG.COLOR_CHANNELS)
     variable = tf.Variable(tf.zeros(shape), name="input")
-    latest = {}
-    value = tf.py_func(lambda: latest["image"], [], tf.float32)
-    value.set_shape(shape)
-    assignment = variable.assign(value)
+    assign_tensor, assignments = variable.assign, {}  # bytes of an image -> its assignment
 
-    def assign(image):
-        """Describe the assignment of an array to the input; `sess.run` does it."""
-        if np.shape(image) != shape:
-            raise ValueError(
-                f"the image has shape {np.shape(image)}, the network's input {shape}: load the "
-                "model for the height and width of the image"
-            )
+    def assign(image, **options):
+        """Describe the assignment of an image to the input; `sess.run` runs it."""
         sess = tf.get_default_session()
         if sess is not None and sess.graph is not variable.graph:
             raise RuntimeError(
                 "this model belongs to an earlier graph: run the cell that loads VGG-19 again, and "
-                "those below it"
+                "the cells below it"
             )
-        latest["image"] = np.array(image, np.float32)
-        return assignment
+        if isinstance(image, (tf.Tensor, tf.Variable)):
+            return assign_tensor(image, **options)
+        _check_image(np.asarray(image), shape)
+        image = np.array(image, np.float32)
+        key = image.tobytes(), *options.items()
+        if key not in assignments:
+            with variable.graph.as_default():
+                # a copy, since the variable may take over its memory
+                value = tf.numpy_function(image.copy, [], tf.float32)
+                value.set_shape(shape)
+                assignments[key] = assign_tensor(value, **options)
+        return assignments[key]
 
     variable.assign = assign
     return variable
+
+
+def _check_image(image, shape):
+    """Raise ValueError for an array that is not a normalised image of this shape."""
+    _, height, width, _ = shape
+    if image.shape != shape:
+        raise ValueError(
+            f"the image has shape {image.shape}, the network's input {shape}: make it with "
+            f"reshape_and_normalize_image from a picture of {height} rows and {width} columns"
+        )
+    if image.dtype.kind not in "uif":
+        raise ValueError(
+            f"the image holds {image.dtype}, not numbers: make it with reshape_and_normalize_image"
+        )
+    if image.min() >= 0 and image.max() > 255 - CONFIG.MEANS.min():
+        raise ValueError(
+            f"the image's values reach from {image.min():g} to {image.max():g}, so CONFIG.MEANS "
+            "was not subtracted: make it with reshape_and_normalize_image"
+        )
 
 
 def choose_precision(precision="auto"):

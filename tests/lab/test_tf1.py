@@ -369,3 +369,15 @@ import_tensorflow()
 print(json.dumps([gc.isenabled(), gc.get_freeze_count() > 100_000]))
 """)
     assert facts == [collects, collects]
+
+
+def test_an_old_script_finds_what_the_course_s_helper_imports():
+    facts = python("""
+import json
+from nst.lab import tf1
+tf1.install()
+from nst_utils import *
+names = [tf.Session, scipy.io.loadmat, scipy.misc.imread, Image.new, plt.imshow, imshow, np.zeros]
+print(json.dumps([name.__name__ for name in names] + [os.sep, len(sys.argv)]))
+""")
+    assert facts == ["Session", "loadmat", "imread", "new", "imshow", "imshow", "zeros", os.sep, 1]

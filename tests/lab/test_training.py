@@ -40,7 +40,7 @@ def train_in(fake_weights):
         if other == "content":
             content = content[:, ::-1]
         if other == "style":
-            style = 255 - abs(style)
+            style = 100 - abs(style)
         if other == "layers":
             lab.STYLE_LAYERS = lab.STYLE_LAYERS[1:]
         steps = iter(range(iterations))
@@ -130,6 +130,15 @@ def test_an_interrupted_run_keeps_its_picture_and_goes_on_to_the_same_end(
         for folder in (tmp_path / "output", of_whole)
     ]
     np.testing.assert_allclose(rows[0], rows[1], rtol=1e-4)
+
+
+def test_costs_are_printed_again_as_at_first(train, capsys):
+    printed = []
+    for options in ({"interrupt_at": 22}, {"resume": True}):
+        train(25, **options)
+        printed.append(re.findall(r"^\w+ cost = .*$", capsys.readouterr().out, re.MULTILINE))
+    assert printed[0] == printed[1]
+    assert len(printed[0]) == 6
 
 
 def test_an_interrupt_in_the_last_step_changes_nothing(train, tmp_path, capsys):

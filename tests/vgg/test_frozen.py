@@ -270,6 +270,7 @@ def test_activations_are_arrays_to_all_but_tensorflow(fake_weights, image, large
     assert isinstance(a[0, 0, 0, 0], np.float32)
     assert type(pair[0]) is type(a) is Activations
     assert pair[1] is None
+    assert type(a.__array_wrap__(a)) is np.ndarray  # NumPy 1 hands over an array of this class
     assert layers["first"].shape == a.shape
 
 

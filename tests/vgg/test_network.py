@@ -110,14 +110,73 @@ def test_model_built_with_no_session_keeps_its_weights(fake_weights, image):
     np.testing.assert_allclose(result, activations(fake_weights, image)["conv5_4"], rtol=1e-5)
 
 
-def test_two_hundred_assignments_add_nothing_to_the_graph(fake_weights, image):
+def test_each_assignment_keeps_its_own_image(fake_weights, image):
+    with tf.Graph().as_default(), tf.Session() as sess:
+        model = load_vgg_model(fake_weights, HEIGHT, WIDTH)
+        given = image.copy()
+        show_C = model["input"].assign(given)
+        show_S = model["input"].assign(-image)
+        given[:] = 0  # described is described
+        for assignment, expected in ((show_C, image), (show_S, -image), (show_C, image)):
+            sess.run(assignment)
+            np.testing.assert_array_equal(sess.run(model["input"]), expected)
+        sess.run(tf.assign(model["input"], model["input"] + 1))  # the variable's memory is its own
+        sess.run(show_C)
+        np.testing.assert_array_equal(sess.run(model["input"]), image)
+
+
+def test_an_assigned_tensor_is_assigned_as_tensorflow_does_it(fake_weights, image):
+    with tf.Graph().as_default(), tf.Session() as sess:
+        model = load_vgg_model(fake_weights, HEIGHT, WIDTH)
+        sess.run(model["input"].assign(image))
+        sess.run(model["input"].assign(model["input"] * 2))
+        np.testing.assert_array_equal(sess.run(model["input"]), 2 * image)
+
+
+def test_assignments_add_no_array_to_the_graph(fake_weights, image):
     with tf.Graph().as_default() as graph, tf.Session() as sess:
         model = load_vgg_model(fake_weights, HEIGHT, WIDTH)
-        before = len(graph.get_operations())
-        for level in range(200):
+        for level in range(-100, 100):
             sess.run(model["input"].assign(np.full_like(image, level)))
-        np.testing.assert_array_equal(sess.run(model["input"]), np.full_like(image, 199))
+        before = len(graph.get_operations())
+        sess.run(model["input"].assign(np.full_like(image, 99)))  # once more
         assert len(graph.get_operations()) == before
+        sizes = [len(op.node_def.SerializeToString()) for op in graph.get_operations()]
+    assert max(sizes) < image.nbytes / 10
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda image: image[0], r"^the image has shape \(21, 34, 3\), .*reshape_and_normalize_im"),
+        (
+            lambda image: 2 * abs(image),
+            r"^the image's values reach from 0\..* to 2.* CONFIG.MEANS was n",
+        ),
+        (lambda image: None, r"^the image has shape \(\), the network's input \(1, 21, 34, 3\): "),
+        (lambda image: image.astype(str), r"^the image holds <U\d+, not numbers: make it with"),
+    ],
+)
+def test_what_is_not_a_normalized_image_gets_one_sentence(fake_weights, image, change, message):
+    with tf.Graph().as_default(), tf.Session():
+        model = load_vgg_model(fake_weights, HEIGHT, WIDTH)
+        with pytest.raises(ValueError, match=message):
+            model["input"].assign(change(image))
+
+
+def test_layers_have_their_names_in_the_graph(fake_weights):
+    with tf.Graph().as_default():
+        for precision in ("float32", "bfloat16"):
+            model = load_vgg_model(fake_weights, HEIGHT, WIDTH, precision)
+            for name, tensor in model.items():
+                assert tensor.op.name in (name, f"{name}_1")
+
+
+def test_the_network_has_the_size_that_config_has_when_it_is_built(fake_weights, monkeypatch):
+    monkeypatch.setattr(CONFIG, "IMAGE_WIDTH", 30)
+    monkeypatch.setattr(CONFIG, "IMAGE_HEIGHT", 20)
+    with tf.Graph().as_default():
+        assert load_vgg_model(fake_weights)["conv1_1"].shape.as_list()[:3] == [1, 20, 30]
 
 
 def test_an_image_of_another_size_than_the_network_gets_one_sentence(fake_weights):
