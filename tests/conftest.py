@@ -63,6 +63,7 @@ def untouched(monkeypatch):
 
 @pytest.fixture
 def shell(untouched, monkeypatch):
+    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)  # of a notebook that runs these tests
     shell = InteractiveShell.instance()
     # the history of errors, which nothing reads: each costs a traceback of its own
     monkeypatch.setattr(shell, "_format_exception_for_storage", lambda *_: None, raising=False)
@@ -82,10 +83,8 @@ def run_cell(shell, fake_weights, tmp_path, monkeypatch, capsys):
     values = {"OUTPUT_DIR": str(tmp_path), "VGG_MODEL": str(fake_weights), "ITERATIONS": 2}
 
     def run(cell, source):
-        request = {"metadata": {"cellId": cell}}
-        monkeypatch.setattr(shell, "get_parent", lambda: request, raising=False)
         capsys.readouterr()
-        if not shell.run_cell(source, store_history=True).success:
+        if not shell.run_cell(source, store_history=True, cell_id=cell).success:
             return capsys.readouterr().out.rstrip()
         if cell == "parameters":
             shell.push(values | {"SIZE": 48})

@@ -1,21 +1,24 @@
-"""Where a cell's names come from, and which blank behind them is empty or wrong."""
+"""The cells that gave a cell's names their values, and the blanks among them."""
 
 import dis
 import inspect
 import io
+import os
 import re
 import sys
 from contextlib import redirect_stdout
 from functools import cache
+from pathlib import Path
 from types import CodeType, FunctionType
 from typing import NamedTuple
 
 from nst.assignment.blanks import has_blank, still_empty
+from nst.core.config import PROJECT
 from nst.lab.notebook import cells
 
 
 class Cell(NamedTuple):
-    """A code cell of a notebook, and the nearest heading above it."""
+    """A code cell of a notebook, and the nearest heading above it ("" if it is not known)."""
 
     heading: str
     source: str
@@ -23,39 +26,80 @@ class Cell(NamedTuple):
     def __str__(self):
         """Name the cell to a reader: by its heading and its first line of code."""
         code = (line.split("  #")[0] for line in self.source.splitlines() if line[:1] != "#")
-        return f"the cell of “{self.heading}” that begins with “{next(filter(None, code), '')}”"
+        of = f" of “{self.heading}”" if self.heading else ""
+        return f"the cell{of} that begins with “{next(filter(None, code), '')}”"
 
 
-def split(notebook, source, cell_id=""):
-    """Find a cell in a notebook file.
+def record_cells(shell):
+    """Keep, from now on, (id or None, source) of each cell that an IPython shell runs.
+
+    Returns:
+    the list of them, the cell under way last
+    """
+    if not hasattr(shell, "cells_run"):
+        shell.cells_run = ran = []
+        shell.events.register(
+            "pre_run_cell", lambda info: ran.append((getattr(info, "cell_id", None), info.raw_cell))
+        )
+    return shell.cells_run
+
+
+def notebook_of(shell, name=""):
+    """Return the path of the notebook that a kernel was started for.
+
+    Arguments:
+    name -- file in notebooks/, for front ends that do not name the notebook
+    """
+    visual_studio_code = shell.user_ns.get("__vsc_ipynb_file__")
+    jupyter = os.environ.get("JPY_SESSION_NAME")
+    return Path(visual_studio_code or jupyter or PROJECT / "notebooks" / name)
+
+
+def split(notebook, ran):
+    """Split a notebook at the cell that was run last.
+
+    What was run counts, also if the file has an older text of it, or another name by now.
 
     Arguments:
     notebook -- path of the file
-    source -- text of the cell
-    cell_id -- its id, where it is known; its text on disk may be an older one
+    ran -- list of (id or None, source), as from `record_cells`
 
     Returns:
-    above -- list of Cells above it; all, where it is not in the file; none, where the file cannot
-        be read, since it was renamed or is being saved
-    cell -- the Cell; None where it is not in the file
+    above -- list of the Cells above it: all of the file if it is not in there, but those that were
+        run if none of them is in the file
+    cell -- the Cell; None if it is not in the file
     """
-    heading, above = "", []
-    try:
-        for cell in cells(notebook):
-            if cell["cell_type"] == "markdown":
-                headings = [line for line in cell["source"].splitlines() if line.startswith("#")]
-                heading = headings[-1].lstrip("# ") if headings else heading
-            elif cell["source"] == source or (cell_id and cell.get("id") == cell_id):
-                return above, Cell(heading, source)
-            elif cell["cell_type"] == "code":
-                above.append(Cell(heading, cell["source"]))
-    except (OSError, ValueError):
-        return [], None
+    *before, (cell_id, source) = ran
+    latest = {cell: text for cell, text in ran if cell}
+    heading, above, found = "", [], False
+    in_file = _cells_of(notebook)
+    has_id = cell_id in {cell.get("id") for cell in in_file}
+    for cell in in_file:
+        if cell["cell_type"] == "markdown":
+            headings = [line for line in cell["source"].splitlines() if line.startswith("#")]
+            heading = headings[-1].lstrip("# ") if headings else heading
+            continue
+        text = latest.get(cell.get("id"), cell["source"])
+        if cell.get("id") == cell_id if has_id else text == source:
+            return above, Cell(heading, source)
+        found |= text in {text for _, text in before}
+        above.append(Cell(heading, text))
+    if not in_file or (before and not found):
+        last_run = {cell or text: text for cell, text in before}
+        above = [Cell("", text) for text in last_run.values()]
     return above, None
 
 
+def _cells_of(notebook):
+    """Return the code and markdown cells of a notebook, [] if its file cannot be read."""
+    try:
+        return [cell for cell in cells(notebook) if cell["cell_type"] != "raw"]
+    except (OSError, ValueError):
+        return []
+
+
 def made_by(source):
-    """Name the globals that a cell gives a value to, by assignments, imports and functions."""
+    """Return the globals that a cell gives a value to, by assignments, imports and functions."""
     names = {name for verb, name in _steps(_compiled(source)) if verb == "STORE"}
     for module in re.findall(r"^from (\w+) import \*", source, re.MULTILINE):
         names |= vars(sys.modules.get(module, object)).keys()
@@ -63,7 +107,7 @@ def made_by(source):
 
 
 def needed_by(source):
-    """Name the globals that a cell uses before it gives them a value itself."""
+    """Return the globals that a cell uses before it gives them a value itself."""
     code = _compiled(source)
     first = {}
     for verb, name in _steps(code):
@@ -82,7 +126,7 @@ def _compiled(source):
 
 @cache
 def _steps(code):
-    """List how code handles its globals, in order: ("LOAD", name) or ("STORE", name)."""
+    """Return what code does with globals, in order: ("LOAD", name) or ("STORE", name)."""
     steps = []
     for step in dis.get_instructions(code):
         verb, _, kind = step.opname.partition("_")
@@ -92,14 +136,14 @@ def _steps(code):
 
 
 def _loaded(code):
-    """Name the globals that code loads, with those of the functions in it."""
+    """Return the globals that code loads, and those of the functions in it."""
     names = {name for verb, name in _steps(code) if verb == "LOAD"}
     inner = (part for part in code.co_consts if isinstance(part, CodeType))
     return names.union(*map(_loaded, inner))
 
 
 def _reach(names, before):
-    """Add to names those before them, those before these, and so on."""
+    """Return names, the names before them, the names before these, and so on."""
     found, waiting = set(), set(names)
     while waiting:
         name = waiting.pop()
@@ -109,16 +153,17 @@ def _reach(names, before):
 
 
 class Origins:
-    """What a cell's names come from, step by step back to the notebook's beginning.
+    """The cells that a cell's names come from, back to the beginning of the notebook.
 
     Arguments:
-    names -- those that the cell needs
-    above -- list of the Cells above it
-    namespace -- dict of the session's globals
-    ran -- list of the sources that the session ran; on disk an answer may still be a blank
+    names -- set of names to trace
+    above -- list of the Cells above the cell
+    namespace -- dict of the kernel's globals
+    ran -- list of the sources that the kernel has run
+    used -- set of the names that the cell uses itself; by default, `names`
     """
 
-    def __init__(self, names, above, namespace, ran=()):
+    def __init__(self, names, above, namespace, ran=(), used=None):
         self._namespace = namespace
         makers = {name: cell for cell in above for name in made_by(cell.source)}  # the nearest
         last_run = {name: source for source in ran for name in made_by(source)}
@@ -127,37 +172,39 @@ class Origins:
         def before(name):
             if self._function(name) or name not in makers:
                 return self._in_function(name)
-            return needed_by(makers[name].source) | needed_by(last_run.get(name, ""))
+            return needed_by(makers[name].source)
 
         found = _reach(names, before)
         order = {id(cell): number for number, cell in enumerate(above)}
-        # name -> Cell, in the notebook's order; a reader goes back to the first thing first
+        # name -> Cell, in the notebook's order: the first cell is to be corrected first
         known = sorted(found & makers.keys(), key=lambda name: order[id(makers[name])])
         self._cells = {name: makers[name] for name in known}
-        self._at_hand = _reach(names, self._in_function)
+        self._at_hand = _reach(names if used is None else used, self._in_function)
 
     def stale(self, name):
-        """Tell whether cells in between must be run again, too, once a name has a new value."""
+        """Return True if a new value of `name` needs cells in between to be run again, too."""
         return name not in self._at_hand
 
     def _in_function(self, name):
-        """Name the globals of the function with that name, if it is one."""
+        """Return the globals of the function with that name, if it is one."""
         function = self._function(name)
         return _loaded(inspect.unwrap(function).__code__) if function else set()
 
     def _function(self, name):
-        """Return a function that was made in the notebook, or None."""
+        """Return the function of that name that the notebook defines, or None."""
         value = self._namespace.get(name)
         if not isinstance(value, FunctionType):
             return None
-        return value if inspect.unwrap(value).__globals__ is self._namespace else None
+        inner = inspect.unwrap(value)
+        own = inner.__globals__ is self._namespace and inner.__name__ == name
+        return value if own else None
 
     def maker(self, name):
         """Return the nearest cell above that gives a name its value, or None."""
         return self._cells.get(name)
 
     def used_by(self, source):
-        """Name the globals that a cell uses, itself or in the functions that it calls."""
+        """Return the globals that a cell uses, itself or in the functions that it calls."""
         return _reach(needed_by(source), self._in_function)
 
     def missing(self):
@@ -178,7 +225,7 @@ class Origins:
         return None
 
     def none(self):
-        """Return the first (name, Cell) that is None though its cell does not say so, or None."""
+        """Return the first (name, Cell) that is None though no blank made it so, or None."""
         for name, cell in self._cells.items():
             if self._is_none(name) and not re.search(rf"\b{name} = None\b", cell.source):
                 return name, cell
@@ -196,9 +243,8 @@ class Origins:
         """Return the first (name, Cell, complaint) whose public test complains, or None."""
         for name, cell in self._cells.items():
             function = self._function(name)
-            said = function and complaint(name, function)
-            if said:
-                return name, cell, said
+            if message := function and complaint(name, function):
+                return name, cell, message
         return None
 
     def answer(self):
@@ -213,7 +259,7 @@ class Origins:
 
 
 def source_of(function):
-    """Return the source of a function, or of a frame's, as it was run; "" where it is not known."""
+    """Return the source, as it was run, of a function or of a frame's; "" if it is not known."""
     try:
         return inspect.getsource(function)
     except (OSError, TypeError):
@@ -221,7 +267,7 @@ def source_of(function):
 
 
 def complaint(name, function):
-    """Say what the public test says of a function: nothing if it is right, None without a test."""
+    """Return the public test's message about a function: "" if it is right, None without a test."""
     tests = sys.modules.get("nst.assignment.public_tests")  # the exercise edition imports it
     if not hasattr(tests, f"{name}_test"):
         return None

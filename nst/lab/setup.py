@@ -11,7 +11,7 @@ from nst.lab.diagnosis import explain_failures
 from nst.lab.tf1 import install
 
 
-def set_up(notebook, as_in_the_course=False, eager=False):
+def set_up(notebook="", as_in_the_course=False, eager=False):
     """Begin a notebook of this project, wherever Jupyter has started it.
 
     The working directory becomes the project's folder, TensorFlow builds graphs and keeps quiet,

@@ -38,7 +38,7 @@ def close_session():
 def estimate(sess, train_step, num_iterations):
     """Say what a run will take, from one measured step; then reset the image and Adam's memory."""
     if train_step is None or train_step.graph is not sess.graph:
-        raise ValueError(
+        raise RuntimeError(
             "train_step is None or of an earlier graph: run the cells from the content cost to the "
             "optimiser first"
         )
@@ -167,7 +167,12 @@ class Run:
                     "set RESUME = True to go on from here"
                 )
                 return True
-            if kind is None and self._iteration >= 0:
+            if kind is None and self._iteration < 0:
+                raise RuntimeError(
+                    "no step was made: let the loop run sess.run(train_step), the operation that "
+                    "optimizer.minimize(J) returned"
+                )
+            if kind is None:
                 self._save_state(self._iteration)  # for a later run of more iterations
         if "is not an element of this graph" in str(error):
             raise RuntimeError(

@@ -33,7 +33,7 @@ def load_vgg_model(
 
     The network is frozen: no gradient of a weight is ever computed, so an optimiser's
     `minimize` changes, and pays for, the input alone. Asked again for the same network, in the same
-    graph and session, it returns the one that is there, with which costs may have been written.
+    graph and session, it returns the same tensors, with which costs may have been written.
 
     Arguments:
     path -- weight file, see `read_vgg`
@@ -68,7 +68,7 @@ def load_vgg_model(
         ease_gram_matrices(graph)
     model, description = built[settings]
     print(description)
-    return model
+    return dict(model)
 
 
 def _build_vgg(path, height, width, precision, pooling):

@@ -7,9 +7,11 @@ import nbformat
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
 
 from nst.core.config import LAB
-from nst.lab import diagnosis, provenance
+from nst.lab import diagnosis, provenance, runner
 from nst.lab.training import Run, close_session, estimate
 from nst.vgg.network import load_vgg_model
 from tests.assignment.filling import code_of, start_of
@@ -96,14 +98,14 @@ def test_an_optimiser_of_an_earlier_graph_gets_one_sentence(tmp_path):
             Run(sess, train_step, [], 1, tmp_path),
         ):
             sess.run(train_step)
-        with pytest.raises(ValueError, match=r"^train_step is None or of an earlier graph: run"):
+        with pytest.raises(RuntimeError, match=r"^train_step is None or of an earlier graph: run"):
             estimate(sess, train_step, 10)
 
 
-def said_of(shell, notebook, source, capsys):
-    """Run a cell that misses a name; return the line behind the traceback."""
+def said_of(shell, notebook, source, capsys, cell_id=None):
+    """Run a cell that fails; return the line after the traceback."""
     diagnosis.explain_failures(notebook)
-    shell.run_cell(source, store_history=True)
+    shell.run_cell(source, store_history=True, cell_id=cell_id)
     return capsys.readouterr().out.splitlines()[-1]
 
 
@@ -120,28 +122,24 @@ def test_a_cell_left_out_is_the_one_to_run_first(lab_cells, left_out):
     assert f"” that begins with “{start_of(code_of(LAB)[left_out])}”" in said
 
 
-def test_of_two_cells_that_make_a_name_the_nearest_above_is_named(
-    shell, tmp_path, capsys, monkeypatch
-):
+def test_of_two_cells_that_make_a_name_the_nearest_above_is_named(shell, tmp_path, capsys):
     cells = ["%time", "# 1\na = 1", "print(a)", "a = 2", "print( a )"]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     nbformat.write(notebook, tmp_path / "two.ipynb")
     assert said_of(shell, tmp_path / "two.ipynb", cells[2], capsys).endswith("with “a = 1”")
     assert said_of(shell, tmp_path / "two.ipynb", cells[4], capsys).endswith("with “a = 2”")
     assert said_of(shell, tmp_path / "two.ipynb", "# new\na", capsys).endswith("with “a = 2”")
-    # JupyterLab says which cell it is, even where that is not the one on disk any more
-    request = {"metadata": {"cellId": notebook.cells[3].id}}
-    monkeypatch.setattr(shell, "get_parent", lambda: request, raising=False)
-    assert said_of(shell, tmp_path / "two.ipynb", "a + 1", capsys).endswith("with “a = 1”")
+    # JupyterLab names the cell, also if its text was edited and not saved
+    said = said_of(shell, tmp_path / "two.ipynb", "a + 1", capsys, notebook.cells[3].id)
+    assert said.endswith("with “a = 1”")
 
 
 def test_a_variable_of_a_comprehension_is_no_global():
     assert provenance.made_by("b = {i: 1 for i in a} and [i for i in a]") == {"b"}
 
 
-def test_a_missing_name_that_no_cell_makes_is_taken_for_a_slip(shell, capsys, monkeypatch):
-    monkeypatch.setattr(shell, "get_parent", lambda: {"metadata": {"cellId": "run"}}, raising=False)
-    said = said_of(shell, LAB, "print(modle)", capsys)
+def test_a_missing_name_that_no_cell_makes_is_taken_for_a_slip(shell, capsys):
+    said = said_of(shell, LAB, "print(modle)", capsys, "run")
     assert said == (
         "name 'modle' is not defined: no cell above this one makes modle, check how it is spelt"
     )
@@ -150,6 +148,128 @@ def test_a_missing_name_that_no_cell_makes_is_taken_for_a_slip(shell, capsys, mo
 def test_a_missing_name_in_a_notebook_that_was_renamed(shell, tmp_path, capsys):
     said = said_of(shell, tmp_path / "gone.ipynb", "print(model)", capsys)
     assert said.endswith("not defined: run the cells above this one first, in their order")
+    for cell, source in {"a": "# it\nx = [1]", "b": "y = x[0]", "c": "del x, y"}.items():
+        shell.run_cell(source, store_history=True, cell_id=cell)
+    said = said_of(shell, tmp_path / "gone.ipynb", "y + 1", capsys, "d")
+    assert said == (
+        "name 'y' is not defined: run first the cell that begins with “x = [1]”, and those below it"
+    )
+
+
+def test_a_text_that_was_run_counts_and_not_an_older_one_in_the_file(shell, tmp_path, capsys):
+    cells = [nbformat.v4.new_code_cell(source, id=source[0]) for source in ("a = 1", "b = a")]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "n.ipynb")
+    diagnosis.explain_failures(tmp_path / "n.ipynb")
+    shell.run_cell("A = 2  # new", store_history=True, cell_id="a")
+    shell.run_cell("del A", store_history=True, cell_id="c")
+    said = said_of(shell, tmp_path / "n.ipynb", "A", capsys, "b")
+    assert said == "name 'A' is not defined: run first the cell that begins with “A = 2”"
+
+
+def test_jupyter_s_name_of_the_notebook_comes_before_the_one_in_the_set_up_cell(
+    shell, tmp_path, capsys, monkeypatch
+):
+    """A duplicate names, in its set-up cell, the notebook that it was made from."""
+    nbformat.write(
+        nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("b = 1")]), tmp_path / "n.ipynb"
+    )
+    monkeypatch.setenv("JPY_SESSION_NAME", str(tmp_path / "n.ipynb"))
+    assert said_of(shell, LAB, "b", capsys).endswith("run first the cell that begins with “b = 1”")
+
+
+def test_a_restarted_kernel_refuses_every_cell_but_the_set_up_cell(shell, capsys, monkeypatch):
+    monkeypatch.setenv("JPY_SESSION_NAME", str(LAB))
+    shell.extension_manager.load_extension("nst.lab.diagnosis")
+    sources = code_of(LAB)
+    for cell in ("imports", "compute_content_cost", "check-content", "run"):
+        assert not shell.run_cell(sources[cell], cell_id=cell).success
+        assert capsys.readouterr().out.startswith("This kernel has just started and knows nothing")
+    assert "tf" not in shell.user_ns
+    assert shell.run_cell("# a comment").success
+    for cell in ("setup", "imports"):
+        assert shell.run_cell(sources[cell], cell_id=cell).success
+
+
+def test_a_kernel_of_other_notebooks_is_left_alone(shell, tmp_path, capsys, monkeypatch):
+    for name in ("other.ipynb", "gone.ipynb"):
+        monkeypatch.setenv("JPY_SESSION_NAME", str(tmp_path / name))
+        (tmp_path / "other.ipynb").write_text('{"cells": []}')
+        shell.extension_manager.reload_extension("nst.lab.diagnosis")
+        assert shell.run_cell("1").success
+        shell.run_cell("modle")
+        assert capsys.readouterr().out.splitlines()[-1].endswith("name 'modle' is not defined")
+
+
+def test_the_stop_button_leaves_one_line(shell, capsys):
+    assert said_of(shell, LAB, "raise KeyboardInterrupt", capsys).startswith("Stopped before the e")
+    shell.run_cell("def f(): raise KeyboardInterrupt\nf()")
+    assert capsys.readouterr().out == "Stopped before the end of this cell\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "reason", "advice"),
+    [
+        (
+            "tf.Variable(1.0, name='input').eval()",
+            "Attempting to use uninitialized value input",
+            "The input has no image yet: run sess.run(",
+        ),
+        (
+            "tf.train.AdamOptimizer(2.0).minimize(v).run()",
+            "Attempting to use uninitialized value ",
+            "Run the initializer after the optimizer is made; in the loop, run train_step",
+        ),
+        ("p.eval()", "You must feed a value for placeholder tensor 'p' with dtype float", None),
+        ("tf.reshape(p, [2, 2]).eval({p: [1, 2, 3]})", "Input to reshape is a tensor with 3", None),
+        ("tf.numpy_function(lambda: 1 / 0, [], tf.float32).eval()", "ZeroDivisionError: div", None),
+    ],
+)
+def test_the_reason_of_an_error_in_a_graph_is_shown(shell, capsys, source, reason, advice):
+    with tf.Graph().as_default(), tf.Session() as sess:
+        variable = tf.Variable(1.0, name="v")
+        sess.run(variable.initializer)
+        shell.push({"tf": tf, "v": variable, "p": tf.placeholder(tf.float32, name="p")})
+        diagnosis.explain_failures(LAB)
+        assert not shell.run_cell(source).success
+    lines = capsys.readouterr().out.splitlines()
+    assert f"Error\x1b[39m: {reason}" in "\n".join(lines) or f"Error: {reason}" in "\n".join(lines)
+    assert "Graph execution error" not in "\n".join(lines)
+    assert advice is None or lines[-1].startswith(advice)
+
+
+def test_a_misspelt_layer_is_named(shell, capsys):
+    shell.push({"model": {"input": tf.Variable, "conv4_2": 0}})
+    shell.user_ns["model"]["input"] = type("Variable", (), {"assign": None})
+    said = said_of(shell, LAB, "model['inputs']", capsys)
+    assert said == "model has no entry 'inputs', did you mean 'input'?"
+
+
+def test_an_input_that_was_replaced_is_named(shell, capsys):
+    shell.push({"model": {"input": np.zeros((1, 2, 2, 3))}})
+    said = said_of(shell, LAB, "model['input'].assign(0)", capsys)
+    assert said.startswith('model["input"] is no longer the network\'s variable: write sess.run(')
+    assert "run the cell of “Forward" in said or "that begins with “model = " in said
+
+
+def test_a_model_that_is_loaded_again_has_its_input_again(fake_weights):
+    with tf.Graph().as_default(), tf.Session():
+        model = load_vgg_model(fake_weights, HEIGHT, WIDTH)
+        variable, model["input"] = model["input"], np.zeros(3)
+        assert load_vgg_model(fake_weights, HEIGHT, WIDTH)["input"] is variable
+
+
+def test_what_the_package_says_of_a_setting_is_said_last(fake_weights, tmp_path):
+    """In a kernel that was started in notebooks/, as JupyterLab does, which finds nst in ../"""
+    notebook = nbformat.read(LAB, as_version=4)
+    values = {"VGG_MODEL": str(fake_weights), "ITERATIONS": 0, "OUTPUT_DIR": str(tmp_path)}
+    runner.set_parameters(notebook, values | {"SIZE": 48})
+    last = [cell.id for cell in notebook.cells].index("run")
+    misspelt = nbformat.v4.new_code_cell('load_image("images/pyramd.jpg")')
+    del notebook.cells[last + 1 :]
+    notebook.cells.insert(last, misspelt)
+    with pytest.raises(CellExecutionError) as caught:
+        NotebookClient(notebook, resources={"metadata": {"path": str(LAB.parent)}}).execute()
+    assert "images/pyramd.jpg is not there" in str(caught.value).strip().splitlines()[-1]
 
 
 @pytest.mark.parametrize(

@@ -35,16 +35,16 @@ def edition(run_cell):
     return run
 
 
-def check_that_all_name(failures, cell, or_failed=False):
-    """Check what cells said that failed: each ends in a sentence of ours that names `cell`.
+def check_that_all_name(failures, cell, answers=None, or_failed=False):
+    """Check the output of cells that failed: each ends in a sentence of ours that names `cell`.
 
     Arguments:
+    answers -- as `filled` takes them: `cell` is named by the text that was run
     or_failed -- True: or another cell that failed before, which names `cell` itself
     """
     failures = list(failures)
     assert failures, "no later cell failed"
-    sources = code_of(EXERCISES)
-    starts = [start_of(sources[cell])]
+    starts = [start_of(filled(cell, answers))]
     for other, said in failures:
         if other.startswith("test-"):  # its sentence stands alone
             assert re.match(rf"{other[5:]}: [^\n]+\Z", said), said
@@ -52,7 +52,7 @@ def check_that_all_name(failures, cell, or_failed=False):
         else:
             last = said.splitlines()[-1]
             assert any(f"” that begins with “{start}”" in last for start in starts), said
-            starts += [start_of(sources[other])] * or_failed
+            starts += [start_of(filled(other))] * or_failed
             assert "site-packages" not in said
     return [other for other, _ in failures]
 
@@ -63,7 +63,7 @@ def test_the_edition_has_the_blanks_of_the_course():
 
 @pytest.mark.parametrize(("cell", "number", "blank"), BLANKS.values(), ids=BLANKS)
 def test_an_empty_blank_is_named_by_every_later_cell_that_fails(edition, cell, number, blank):
-    failed = check_that_all_name(edition(cell, number, blank), cell)
+    failed = check_that_all_name(edition(cell, number, blank), cell, {number: blank})
     if f"def {cell}(" in code_of(EXERCISES)[cell]:
         assert f"test-{cell}" in failed
 
@@ -76,12 +76,13 @@ def test_an_empty_blank_is_named_by_every_later_cell_that_fails(edition, cell, n
         ("compute_layer_style_cost", -1, "J_style_layer = tf.reduce_sum(GS @ a_S @ a_S)"),
         ("total_cost", -1, "J = alpha * J_content + beta * ''"),
         ("total-run", -1, "J = 5"),
+        ("total-run", -1, "J = total_cost"),
         ("model_nn", -1, "generated_image = sess.run(J)"),
     ],
 )
 def test_a_wrong_answer_is_named_by_every_later_cell_that_fails(edition, cell, number, text):
     number %= len(answers_of(code_of(EXERCISES)[cell]))
-    check_that_all_name(edition(cell, number, text), cell, or_failed=True)
+    check_that_all_name(edition(cell, number, text), cell, {number: text}, or_failed=True)
 
 
 def test_an_answer_that_is_no_python_is_quoted(run_cell):
@@ -135,3 +136,19 @@ def test_a_lost_file_gets_the_cell_that_makes_it(run_cell):
             assert said is None
     start = start_of(code_of(LAB)["run"])
     assert re.search(rf": run first the cell of “.*” that begins with “{re.escape(start)}”\Z", said)
+
+
+def test_a_blank_filled_late_needs_the_cells_down_to_the_one_that_failed(run_cell):
+    cells = list(code_of(EXERCISES))
+    for cell in cells[: cells.index("curve") + 1]:
+        said = run_cell(cell, filled(cell, {3: "None"} if cell == "compute_content_cost" else None))
+        if cell in ("evolution", "curve"):
+            assert said.endswith("run it, and the cells below it down to this one")
+
+
+def test_a_loop_that_makes_optimizers_and_runs_no_train_step_is_noticed(run_cell):
+    cells = list(code_of(EXERCISES))
+    for cell in cells[: cells.index("run") + 1]:
+        answers = {2: "sess.run(optimizer.minimize(J))"} if cell == "model_nn" else None
+        said = run_cell(cell, filled(cell, answers))
+    assert "no step was made: let the loop run sess.run(train_step)" in said
