@@ -180,7 +180,7 @@ def _parser():
     parser.add_argument(
         "--size", type=whole_number(SHORTEST_SIDE), help="longest side of the content, in pixels"
     )
-    parser.add_argument("--iterations", type=whole_number(1), help="steps of the optimiser")
+    parser.add_argument("--iterations", type=whole_number(1), help="steps of the optimizer")
     parser.add_argument(
         "--precision",
         type=one_of("float32", "bfloat16", "auto"),

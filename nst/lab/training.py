@@ -1,8 +1,6 @@
 """A run to watch, stop and continue, behind a training loop that has the course's own shape."""
 
 import gc
-import signal
-import threading
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -22,6 +20,8 @@ from nst.core.images import (
     save_image,
     to_pixels,
 )
+from nst.core.interrupts import on_interrupt
+from nst.core.progress import format_duration
 from nst.core.tensorflow import import_tensorflow
 from nst.lab.notebook import PROGRESS_ID
 
@@ -40,7 +40,7 @@ def estimate(sess, train_step, num_iterations):
     if train_step is None or train_step.graph is not sess.graph:
         raise RuntimeError(
             "train_step is None or of an earlier graph: run the cells from the content cost to the "
-            "optimiser first"
+            "optimizer first"
         )
     _the_image(sess)
     gc.collect()  # frees an earlier graph that no name refers to, and its network: 0.1 GB
@@ -55,7 +55,7 @@ def estimate(sess, train_step, num_iterations):
     memory = psutil.Process().memory_info().rss / 1e9
     print(
         f"{seconds:.2f} s per step and {memory:.1f} GB of memory: {num_iterations} iterations take "
-        f"about {minutes(seconds * num_iterations)} min"
+        f"about {format_duration(seconds * num_iterations)}"
     )
 
 
@@ -68,11 +68,6 @@ def _the_image(sess):
             "session again, and those below it"
         )
     return images[0]
-
-
-def minutes(seconds):
-    """Write a time as minutes:seconds."""
-    return "{}:{:02}".format(*divmod(round(seconds), 60))
 
 
 class _Stopped(BaseException):
@@ -96,7 +91,7 @@ class Run:
     costs and pictures are given again without being computed.
 
     Arguments:
-    sess -- the session, in which the costs and the optimiser are
+    sess -- the session, in which the costs and the optimizer are
     train_step -- operation of one step
     costs -- tensors of the total, the content and the style cost
     num_iterations -- how many the loop will make
@@ -134,13 +129,16 @@ class Run:
 
     def __enter__(self):
         self._image = _the_image(self._sess)
-        if not all(map(tf.is_tensor, self._costs)):  # a check cell has given their names to numbers
-            raise RuntimeError(
-                "the costs are not all tensors: run the cells from the session to the optimiser "
-                "again"
-            )
+        self._check_costs()
         if self.num_iterations < 1:
             raise ValueError(f"num_iterations is {self.num_iterations}: ask for 1 or more")
+        stopped_after = self._stopped_runs.pop(self.output_dir, None)
+        if stopped_after is not None and not self._resume:
+            raise ValueError(
+                f"this would overwrite the run that was stopped after iteration {stopped_after}: "
+                "to go on with it, set RESUME = True in the settings cell, run it, then this cell; "
+                "to start again, run this cell once more"
+            )
         with ExitStack() as stack:
             stack.enter_context(claimed(self.output_dir))
             check_picture_path(self.output_dir / "0.png")  # before hours of work, not after
@@ -149,41 +147,60 @@ class Run:
             stack.enter_context(self._sess.graph.as_default())
             self._nothing = tf.no_op()
             self._state = self._read_state() if self._resume else None
-            if threading.current_thread() is threading.main_thread():  # only it catches signals
-                self._old_handler = signal.signal(signal.SIGINT, self._stop)
-                stack.callback(signal.signal, signal.SIGINT, self._old_handler)
+            stack.enter_context(on_interrupt(self._stop))
             self._sess.run = self._watched_run
             stack.callback(setattr, self._sess, "run", self._session_run)
             self._stack = stack.pop_all()
         return self
 
+    @property
+    def _stopped_runs(self):
+        """Output folder -> last iteration, of the session's runs that were stopped."""
+        return vars(self._sess).setdefault("stopped_runs", {})
+
+    def _check_costs(self):
+        """Refuse costs that are not scalar tensors."""
+        if not all(map(tf.is_tensor, self._costs)):  # a check cell has given their names to numbers
+            raise RuntimeError(
+                "the costs are not all tensors: run the cells from the session to the optimizer "
+                "again"
+            )
+        for name, cost in zip(("J", "J_content", "J_style"), self._costs, strict=False):
+            if cost.shape.rank:
+                raise ValueError(
+                    f"{name} has the shape {cost.shape}, a cost is one number: correct it, and run "
+                    "the cells from the session to the optimizer again"
+                )
+
     def __exit__(self, kind, error, traceback):
         with self._stack:
             if kind is _Stopped:
                 self._save_state(self._iteration)
+                self._stopped_runs[self.output_dir] = self._iteration
                 save_image(self.output_dir / "generated_image.jpg", self.image)
                 print(
-                    f"Stopped after iteration {self._iteration}, the picture is saved: "
-                    "set RESUME = True to go on from here"
+                    f"Stopped after iteration {self._iteration}, the picture is saved. To go on "
+                    "from here: set RESUME = True in the settings cell, run it, then this cell"
                 )
                 return True
-            if kind is None and self._iteration < 0:
+            if kind is None and self._iteration >= 0:
+                self._save_state(self._iteration)  # for a later run of more iterations
+            elif kind is None and not self._state:
                 raise RuntimeError(
                     "no step was made: let the loop run sess.run(train_step), the operation that "
                     "optimizer.minimize(J) returned"
                 )
-            if kind is None:
-                self._save_state(self._iteration)  # for a later run of more iterations
         if "is not an element of this graph" in str(error):
             raise RuntimeError(
-                "the costs or the optimiser belong to an earlier graph: run the cells from the "
-                "session to the optimiser again"
+                "the costs or the optimizer belong to an earlier graph: run the cells from the "
+                "session to the optimizer again"
             ) from None
         return False
 
     def _stop(self, *_):
+        if self._stopping:
+            raise KeyboardInterrupt
         self._stopping = True
-        signal.signal(signal.SIGINT, self._old_handler)
 
     # --- what the loop asks of the session ---
 
@@ -243,6 +260,11 @@ class Run:
     def _report(self, costs):
         """Keep and show the costs of this iteration, and its picture."""
         for name, cost in zip(("style", "content", "total"), reversed(costs), strict=True):
+            if cost < 0 and name != "total":
+                raise ValueError(
+                    f"the {name} cost is {cost}, but a sum of squares is never negative: check its "
+                    "factor, whose product of integers may be too large for int32"
+                )
             if not np.isfinite(cost):
                 last = max(self._history, default=None)
                 good = "none" if last is None else self.output_dir / f"{last}.png"
@@ -250,6 +272,8 @@ class Run:
                     f"the {name} cost is {cost} after iteration {self._iteration}, the last good "
                     f"picture is {good}: start again with a smaller learning rate"
                 )
+        if not self._history:
+            self._check_weights()
         self._history[self._iteration] = [float(cost) for cost in costs]
         rows = [(i, *costs) for i, costs in self._history.items()]
         with whole_file(self.output_dir / "costs.csv") as file:
@@ -267,7 +291,7 @@ class Run:
             line += "   total {:.4g}   content {:.4g}   style {:.4g}".format(*costs)
         if self._seconds:
             left = (self.num_iterations - self._iteration - 1) * self._seconds
-            line += f"   {self._seconds:.2f} s/iteration   {minutes(left)} left"
+            line += f"   {self._seconds:.2f} s/iteration   {format_duration(left)} left"
         self._line = _display(self._line, {"text/plain": line}, PROGRESS_ID)
 
     # --- state.npz: what a later run needs to go on ---
@@ -285,9 +309,20 @@ class Run:
 
         They agree only where pictures, layers and weights do; the total alone would hide alpha.
         """
+        return [*self._session_run(self._costs), *self._weights()]
+
+    def _weights(self):
+        """Return the weights of the content and of the style cost in the total."""
         total, content, style = self._costs
-        weights = [self._session_run(total, {content: c, style: 1 - c}) for c in (1, 0)]
-        return [*self._session_run(self._costs), *weights]
+        return [self._session_run(total, {content: c, style: 1 - c}) for c in (1, 0)]
+
+    def _check_weights(self):
+        """Print the weights if the content has the larger one, as after a mix-up."""
+        alpha, beta = self._weights()
+        if not 0 < alpha <= beta:
+            print(
+                f"Note: J is {alpha:g} J_content + {beta:g} J_style; the assignment has 10 and 40"
+            )
 
     def _variables(self):
         return self._sess.graph.get_collection(tf.GraphKeys.GLOBAL_VARIABLES)
@@ -312,13 +347,13 @@ class Run:
         path = self.output_dir / "state.npz"
         variables = self._variables()
         try:
-            if len(self._state) != 3 + len(variables):  # two optimisers, and one of them unused
+            if len(self._state) != 3 + len(variables):  # two optimizers, and one of them unused
                 raise KeyError
             for variable in variables:
                 variable.load(self._state[variable.op.name], self._sess)
         except (KeyError, ValueError):
             raise ValueError(
-                f"{path} is from a run of another size or optimiser: set RESUME = False"
+                f"{path} is from a run of another size or optimizer: set RESUME = False"
             ) from None
         if not np.allclose(self._know_again(), self._state["costs"], rtol=0.02):
             raise ValueError(

@@ -88,13 +88,13 @@ def test_a_model_of_an_earlier_graph_gets_one_sentence(fake_weights):
         model["input"].assign(np.zeros((1, HEIGHT, WIDTH, 3)))
 
 
-def test_an_optimiser_of_an_earlier_graph_gets_one_sentence(tmp_path):
+def test_an_optimizer_of_an_earlier_graph_gets_one_sentence(tmp_path):
     with tf.Graph().as_default():
         train_step = tf.no_op()
     with tf.Graph().as_default(), tf.Session() as sess:
         tf.Variable(0.0)
         with (
-            pytest.raises(RuntimeError, match=r"^the costs or the optimiser belong to an earlier"),
+            pytest.raises(RuntimeError, match=r"^the costs or the optimizer belong to an earlier"),
             Run(sess, train_step, [], 1, tmp_path),
         ):
             sess.run(train_step)

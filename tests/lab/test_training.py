@@ -98,8 +98,8 @@ def test_the_line_says_how_far_the_run_is(train, monkeypatch):
     lines = [data["text/plain"] for data in shown if "image/jpeg" not in data]
     costs = r"total \S+ +content \S+ +style \S+"
     assert re.fullmatch(rf"iteration 1/3 +{costs}", lines[0])  # no time is known yet
-    assert re.fullmatch(rf"iteration 2/3 +{costs} +\d\.\d\d s/iteration +0:0\d left", lines[1])
-    assert re.fullmatch(rf"iteration 3/3 +{costs} +\d\.\d\d s/iteration +0:00 left", lines[-1])
+    assert re.fullmatch(rf"iteration 2/3 +{costs} +\d\.\d\d s/iteration +\d s left", lines[1])
+    assert re.fullmatch(rf"iteration 3/3 +{costs} +\d\.\d\d s/iteration +0 s left", lines[-1])
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +118,10 @@ def test_an_interrupted_run_keeps_its_picture_and_goes_on_to_the_same_end(
     capsys.readouterr()
 
     stopped = train(25, interrupt_at=step)
-    assert f"Stopped after iteration {step}, the picture is saved: " in capsys.readouterr().out
+    assert (
+        f"Stopped after iteration {step}, the picture is saved. To go on "
+        in capsys.readouterr().out
+    )
     np.testing.assert_allclose(stopped, until_step, rtol=1e-4, atol=1e-3)
     with Image.open(tmp_path / "output" / "generated_image.jpg") as picture:
         assert picture.size == (WIDTH, HEIGHT)
@@ -180,6 +183,64 @@ def test_a_second_interrupt_stops_at_once(tiny, tmp_path):
     assert sess.run == before
 
 
+def test_a_run_that_would_overwrite_a_stopped_one_says_so_first(tiny, tmp_path):
+    """RESUME = True is written, but the settings cell was not run."""
+    sess, train_step, costs = tiny
+
+    def run(interrupt=False):
+        with Run(sess, train_step, costs, 3, tmp_path):
+            for _ in range(3):
+                sess.run(train_step)
+                if interrupt:
+                    signal.raise_signal(signal.SIGINT)
+
+    run(interrupt=True)
+    before = (tmp_path / "state.npz").read_bytes()
+    with pytest.raises(ValueError, match=r"overwrite the run that was stopped after iteration 0: "):
+        run()
+    assert (tmp_path / "state.npz").read_bytes() == before
+    run()
+    assert (tmp_path / "state.npz").read_bytes() != before
+
+
+def test_a_loop_without_a_step_is_noticed(tiny, tmp_path):
+    message = r"^no step was made: let the loop run sess.run\(train_step\)"
+    with pytest.raises(RuntimeError, match=message), Run(*tiny, 3, tmp_path):
+        pass
+
+
+def test_a_cost_that_is_not_one_number_is_noticed(tiny, tmp_path):
+    sess, train_step, (J, *others) = tiny
+    with pytest.raises(ValueError, match=r"^J has the shape \(2,\), a cost is one number: correct"):
+        Run(sess, train_step, [tf.stack([J, J]), *others], 3, tmp_path).__enter__()
+
+
+def test_a_negative_cost_is_noticed(tiny, tmp_path):
+    """As from a factor that is a product of integers beyond int32."""
+    sess, train_step, (J, J_content, J_style) = tiny
+    costs = [J, J_content, -J_style]
+    with (
+        pytest.raises(ValueError, match=r"^the style cost is -\d.*, but a sum of squares is never"),
+        Run(sess, train_step, costs, 3, tmp_path),
+    ):
+        sess.run(train_step)
+        sess.run(costs)
+
+
+@pytest.mark.parametrize(
+    ("weights", "note"), [((10, 40), ""), ((40, 10), "Note: J is 40 J_content + 10 J_style; ")]
+)
+def test_costs_that_were_mixed_up_are_noticed(tiny, tmp_path, capsys, weights, note):
+    sess, train_step, (_, J_content, J_style) = tiny
+    costs = [weights[0] * J_content + weights[1] * J_style, J_content, J_style]
+    with Run(sess, train_step, costs, 3, tmp_path):
+        sess.run(train_step)
+        sess.run(costs)
+    out = capsys.readouterr().out
+    assert note in out
+    assert ("Note" in out) == bool(note)
+
+
 def test_going_on_without_a_stopped_run_gets_one_sentence(train):
     with pytest.raises(
         FileNotFoundError, match=r"state.npz not found, so there is no run to contin"
@@ -191,17 +252,17 @@ def test_going_on_with_another_run_s_state_gets_one_sentence(train, tmp_path):
     (tmp_path / "output").mkdir()
     state = {"history": [], "costs": np.ones(5), "input": np.zeros((1, 2, 2, 3))}
     np.savez(tmp_path / "output" / "state.npz", iteration=0, **state)
-    with pytest.raises(ValueError, match=r"state.npz is from a run of another size or optimiser: "):
+    with pytest.raises(ValueError, match=r"state.npz is from a run of another size or optimizer: "):
         train(2, resume=True)
 
 
-def test_going_on_with_the_state_of_two_optimisers_gets_one_sentence(train, tmp_path):
+def test_going_on_with_the_state_of_two_optimizers_gets_one_sentence(train, tmp_path):
     train(1)
     path = tmp_path / "output" / "state.npz"
     with np.load(path) as file:
         state = dict(file)
     np.savez(path, **state, **{"input/Adam_2": state["input/Adam"]})
-    with pytest.raises(ValueError, match=r"state.npz is from a run of another size or optimiser: "):
+    with pytest.raises(ValueError, match=r"state.npz is from a run of another size or optimizer: "):
         train(2, resume=True)
 
 
@@ -406,7 +467,7 @@ def test_ctrl_c_on_the_terminal_ends_make_run_with_a_picture(fake_weights, tmp_p
     )
     assert said.index("GB of memory") < said.index("  iteration ")  # before training
     assert "Stopped after " in said
-    hint = r"\n  Stopped after iteration \d+, .*: set RESUME = True to go on from here\n"
+    hint = r"\n  Stopped after iteration \d+, .*: set RESUME = True in the settings cell, run it, "
     assert re.search(hint, said)
     assert f" run --size=48 --iterations=100000 --weights={fake_weights} --output=" in said
     assert said.endswith(" --resume=1\n")
