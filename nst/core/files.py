@@ -55,19 +55,32 @@ def stored_state(path, otherwise):
     Arguments:
     otherwise -- what to do instead of continuing; it ends the error's sentence
 
-    Raises FileNotFoundError, or ValueError if the file cannot be read or unpacked.
+    Raises FileNotFoundError, or ValueError if the file cannot be read, if an array is missing, or
+    if the block raises ValueError.
     """
     import numpy as np  # here: most commands that write files do not need it
 
+    corrupt = ValueError(f"{path} is corrupt: {otherwise}")
     try:
         with np.load(path) as file:
-            yield dict(file)
+            arrays = _Arrays(file)
+    except MemoryError:
+        raise
     except FileNotFoundError:
         raise FileNotFoundError(
             f"{path} not found, so there is no run to continue: {otherwise}"
         ) from None
     except Exception:  # zipfile, NumPy and Python's tokenizer raise their own types
-        raise ValueError(f"{path} is corrupt: {otherwise}") from None
+        raise corrupt from None
+    try:
+        yield arrays
+    except ValueError:
+        raise corrupt from None
+
+
+class _Arrays(dict):
+    def __missing__(self, name):
+        raise ValueError(f"no array {name}")
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import tensorflow.compat.v1 as tf
 from PIL import Image
 
 from nst.core.config import LAB
-from nst.core.files import claimed
+from nst.core.files import claimed, stored_state
 from nst.core.memory import free_memory
 from nst.lab import training
 from nst.lab.notebook import functions_of
@@ -313,6 +313,22 @@ def test_a_state_that_is_cut_or_flipped_anywhere_gets_one_sentence(tiny, tmp_pat
     assert len(said) >= 40
 
 
+def test_an_error_of_the_program_is_not_taken_for_a_corrupt_state(tmp_path, monkeypatch):
+    np.savez(tmp_path / "state.npz", iteration=1)
+    for error in (KeyError, MemoryError):
+        with pytest.raises(error), stored_state(tmp_path / "state.npz", "start again") as state:
+            assert state["iteration"] == 1
+            raise error
+    with (
+        pytest.raises(ValueError, match=r"state.npz is corrupt: start again$"),
+        stored_state(tmp_path / "state.npz", "start again") as state,
+    ):
+        state["history"]
+    monkeypatch.setattr(np, "load", lambda path: [0] * 10**15)
+    with pytest.raises(MemoryError), stored_state(tmp_path / "state.npz", "start again"):
+        pass
+
+
 def test_a_state_before_the_first_iteration_gets_one_sentence(tiny, tmp_path):
     np.savez(tmp_path / "state.npz", iteration=-5, history=np.zeros((0, 4)), costs=np.ones(5))
     with (
@@ -356,7 +372,7 @@ def test_a_cost_that_is_not_finite_ends_the_run_by_name(tiny, tmp_path, broken, 
 
 IN_USE = """
 import sys
-from nst.core.files import claimed
+from nst.core.files import claimed, stored_state
 with claimed(sys.argv[1]):
     print("claimed", flush=True)
     sys.stdin.read()
@@ -396,7 +412,7 @@ def test_an_old_lock_file_locks_nothing(tmp_path):
 
 AT_ONCE = """
 import os, sys
-from nst.core.files import claimed
+from nst.core.files import claimed, stored_state
 print("ready", flush=True)
 os.read(int(sys.argv[2]), 1)
 try:
