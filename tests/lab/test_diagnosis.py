@@ -269,7 +269,7 @@ def test_what_the_package_says_of_a_setting_is_said_last(fake_weights, tmp_path)
     notebook.cells.insert(last, misspelt)
     with pytest.raises(CellExecutionError) as caught:
         NotebookClient(notebook, resources={"metadata": {"path": str(LAB.parent)}}).execute()
-    assert "images/pyramd.jpg is not there" in str(caught.value).strip().splitlines()[-1]
+    assert "images/pyramd.jpg not found" in str(caught.value).strip().splitlines()[-1]
 
 
 @pytest.mark.parametrize(
