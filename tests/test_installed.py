@@ -1,6 +1,7 @@
 """The project installed from its wheel: the command and the module, without a checkout."""
 
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -33,7 +34,7 @@ def wheel(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def installed(wheel, tmp_path_factory):
-    """A folder with the package in it, which pytest's Python does not know of."""
+    """A folder with the package in it, which is not on the path of pytest's Python."""
     folder = tmp_path_factory.mktemp("installed")
     pip("install", "--target", folder, wheel)
     return folder
@@ -54,7 +55,7 @@ def home(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def python(installed, elsewhere, home):
-    """Python, run elsewhere by somebody whose home is empty; returns what it prints."""
+    """Function: run Python in `elsewhere` by a user whose home is empty; return what it prints."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("XDG_", "PYTEST"))}
     environment |= {"PYTHONPATH": str(installed), "HOME": str(home), "LOCALAPPDATA": str(home)}
 
@@ -72,13 +73,13 @@ def python(installed, elsewhere, home):
 
 @pytest.fixture(scope="module")
 def nst(python, installed):
-    """The command `nst`, run as `python` is."""
+    """Function: run the command `nst` as `python` does."""
     return lambda *arguments, status=0: python(installed / "bin" / "nst", *arguments, status=status)
 
 
 @pytest.fixture(scope="module")
 def weights(python):
-    """Where an installed nst keeps the weights."""
+    """Path of the weights of an installed nst."""
     return Path(python("-c", "from nst.core.config import CONFIG; print(CONFIG.VGG_MODEL)").strip())
 
 
@@ -86,14 +87,18 @@ def test_the_wheel_requires_what_requirements_txt_names(wheel):
     with zipfile.ZipFile(wheel) as archive:
         (metadata,) = [name for name in archive.namelist() if name.endswith("/METADATA")]
         lines = archive.read(metadata).decode().splitlines()
-    required = {
-        line.split()[1].partition(">")[0].partition("<")[0]
-        for line in lines
-        if line.startswith("Requires-Dist")
-    }
-    named = (ROOT / "requirements.txt").read_text().splitlines()
-    assert required == {line.partition(">")[0] for line in named}
-    assert "#" not in "".join(required)
+    required = {line for line in lines if line.startswith("Requires-Dist")}
+    for path in ROOT.glob("requirements*.txt"):
+        extra = path.stem.partition("-")[2]
+        named = {line.split("#")[0].strip() for line in path.read_text().splitlines()}
+        found = {
+            line.removeprefix("Requires-Dist: ").partition(";")[0].strip()
+            for line in required
+            if (f"extra == '{extra}'" in line if extra else "extra ==" not in line)
+        }
+        assert {re.split(r"[<>=]", line)[0] for line in found} == {
+            re.split(r"[<>=]", line)[0] for line in named
+        }
 
 
 def test_the_wheel_holds_what_git_does_and_no_weights(wheel):
@@ -121,11 +126,11 @@ def test_weights_land_in_the_users_cache(nst, weights, home):
 def test_missing_weights_are_told_with_the_command_that_is_there(nst, weights):
     weights.unlink(missing_ok=True)
     said = nst("run", "--iterations", 2, "--output", "o ut", status=1)
-    assert f"{weights} is not there: run nst weights" in said
+    assert f"{weights} not found: run nst weights" in said
 
 
 def test_every_command_finds_what_it_needs(nst, weights, installed, elsewhere):
-    """The lab, the gallery and the grader run on their copies, and write where they are told."""
+    """The lab, the gallery and the grader run on their copies, and write where the user says."""
     shipped = files_in(installed)
     weights.parent.mkdir(parents=True, exist_ok=True)
     write_fake_vgg(weights)

@@ -134,7 +134,7 @@ def test_make_looks_for_the_pythons_that_the_package_supports():
     newest, oldest = (int(versions[i].partition(".")[2]) for i in (0, -1))
     assert versions == [f"3.{minor}" for minor in range(newest, oldest - 1, -1)]
     project = (ROOT / "pyproject.toml").read_text()
-    assert f'\nrequires-python = ">=3.{oldest},<3.{newest + 1}"\n' in project
+    assert f'\nrequires-python = ">=3.{oldest},<3.{newest + 1}"' in project
 
 
 @pytest.fixture

@@ -1,42 +1,51 @@
-"""A weight file of VGG's shape in miniature, in any layout that MatConvNet has published.
+"""A miniature VGG with random weights, as a weight file in any of MatConvNet's layouts.
 
-The real network in 16 (or 13) convolutions of a few channels: 21 KB instead of 535 MB, so that
-the tests, and the grading of a training loop, run the whole lab in seconds.
+All convolutions of the real network, with a few channels each: 21 KB instead of 535 MB, so that the
+tests, and the grading of a training loop, run the whole lab in seconds.
+
+    python -m nst.vgg.tiny tiny.mat
 """
+
+import sys
 
 import numpy as np
 import scipy.io
 
-CONVOLUTIONS = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}  # convolutions of each block, by depth
+from nst.vgg.weights import VGG_BLOCKS, convolution_names
 
 
 def fake_convolutions(depth=19, channels=4, seed=0):
     """Draw the weights of a miniature VGG.
+
+    Arguments:
+    depth -- 19 or 16
+    channels -- number of channels of every convolution
+    seed -- of the random numbers
 
     Returns:
     dict from layer name to (W, b), float32: W of shape (3, 3, n_in, channels), b of (channels,)
     """
     rng = np.random.default_rng(seed)
     layers, n_in = {}, 3
-    for block, count in enumerate(CONVOLUTIONS[depth], 1):
-        for i in range(1, count + 1):
-            scale = np.sqrt(2 / (9 * n_in))  # He et al. (2015): activations keep their size
-            W = rng.normal(0, scale, (3, 3, n_in, channels)).astype(np.float32)
-            b = rng.normal(0, 0.1, channels).astype(np.float32)
-            layers[f"conv{block}_{i}"], n_in = (W, b), channels
+    for name in convolution_names(depth):
+        scale = np.sqrt(2 / (9 * n_in))  # He et al. (2015): activations keep their size
+        W = rng.normal(0, scale, (3, 3, n_in, channels)).astype(np.float32)
+        b = rng.normal(0, 0.1, channels).astype(np.float32)
+        layers[name], n_in = (W, b), channels
     return layers
 
 
 def write_fake_vgg(path, layout="current", depth=19, channels=4, seed=0):
-    """Write a miniature VGG to `path` as MatConvNet would have.
+    """Write a miniature VGG to `path` as MatConvNet would have done.
 
     Arguments:
-    layout -- "filters" (before beta11), "beta16" or "current": the three generations of the file
+    layout -- "filters" (before beta11), "beta16" or "current"
     depth -- 19 or 16
+    channels, seed -- see `fake_convolutions`
     """
     weights = fake_convolutions(depth, channels, seed)
     layers = []
-    for block, count in enumerate(CONVOLUTIONS[depth], 1):
+    for block, count in enumerate(VGG_BLOCKS[depth], 1):
         for i in range(1, count + 1):
             layers.append(_convolution(layout, f"conv{block}_{i}", *weights[f"conv{block}_{i}"]))
             layers.append({"type": "relu", "name": f"relu{block}_{i}"})
@@ -64,3 +73,7 @@ def _convolution(layout, name, W, b):
 
 def _named(name):
     return {"type": "conv", "name": name}
+
+
+if __name__ == "__main__":
+    write_fake_vgg(sys.argv[1])
