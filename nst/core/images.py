@@ -1,6 +1,6 @@
-"""Pictures in, out and shown.
+"""Images: read, normalized, saved and shown.
 
-Images are RGB; "0-255" means as stored, "normalised" means with `CONFIG.MEANS` subtracted.
+Images are RGB; "0-255" means as stored, "normalized" means with `CONFIG.MEANS` subtracted.
 """
 
 import os
@@ -18,24 +18,23 @@ from nst.core.memory import check_memory
 JPEG_EXTENSIONS = (".jpg", ".jpeg")
 PICTURE_EXTENSIONS = (*JPEG_EXTENSIONS, ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
 
-# What the lab paints differs in colour from pixel to pixel: with Pillow's own settings (quality 75,
-# colour at half the resolution) a JPEG is 25 dB from the picture, with these 36, at four times the
-# size.
+# The lab's results differ in color from pixel to pixel: with Pillow's defaults (quality 75, color
+# at half the resolution) a JPEG's PSNR is 25 dB, with these options 36 dB at four times the size.
 JPEG_OPTIONS = {"quality": 95, "subsampling": "4:4:4"}
 
 FLOAT32_PIXEL = 12  # bytes
 
 
 def load_image(path, height=None, width=None):
-    """Read a picture: upright, cropped about its centre and resampled, never stretched.
+    """Read an image: upright, cropped around its center and resampled, never stretched.
 
-    Any kind that Pillow reads, and HEIC where pillow-heif is installed: an animation gives its
-    first frame, transparency becomes white, 16 bits per channel become 8, and colours that an
-    embedded profile explains become sRGB. A 32-bit grey picture does not say what white is, so its
-    values are stretched from black to white.
+    Reads every format that Pillow reads, and HEIC if pillow-heif is installed. An animation gives
+    its first frame, transparency becomes white, 16 bits per channel become 8, and colors with an
+    embedded profile become sRGB. A 32-bit gray image does not define white, so its values are
+    stretched to the range from black to white.
 
     Arguments:
-    path -- of the picture
+    path -- path of the image file
     height, width -- wanted, in pixels; by default, CONFIG's
 
     Returns:
@@ -46,17 +45,17 @@ def load_image(path, height=None, width=None):
     height, width = image_size(height, width)
     _check_pixels("height", height)
     _check_pixels("width", width)
-    check_memory(height, width, FLOAT32_PIXEL, "reading a picture")
+    check_memory(height, width, FLOAT32_PIXEL, "reading an image")
     with open_picture(path) as picture:
-        # JPEG decodes at 1/2, 1/4 or 1/8 of its size for a fraction of the memory; twice what is
-        # wanted, either way up, leaves LANCZOS enough to work on
+        # a JPEG decodes at 1/2, 1/4 or 1/8 of its size for a fraction of the memory; twice the size
+        # of the result, in either orientation, is enough for LANCZOS
         picture.draft(None, (2 * max(height, width),) * 2)
         is_16_bit = picture.mode != "F" and picture.format in ("PNG", "PPM")
         upright = turn_upright(picture)
-        if upright.mode.startswith(("I", "F")):  # grey of 16 or 32 bits, which convert would clip
-            grey = ImageOps.fit(upright.convert("F"), (width, height), Image.Resampling.LANCZOS)
+        if upright.mode.startswith(("I", "F")):  # gray of 16 or 32 bits, which convert would clip
+            gray = ImageOps.fit(upright.convert("F"), (width, height), Image.Resampling.LANCZOS)
             is_16_bit |= upright.mode.startswith("I;16")
-            return np.repeat(_grey_levels(np.asarray(grey), is_16_bit)[:, :, None], 3, axis=2)
+            return np.repeat(_gray_levels(np.asarray(gray), is_16_bit)[:, :, None], 3, axis=2)
         mode = "RGBA" if upright.has_transparency_data else "RGB"
         profile = upright.info.get("icc_profile")
         if mode == "RGBA" or not profile or upright.mode not in ("CMYK", "L", "LAB"):
@@ -70,29 +69,29 @@ def load_image(path, height=None, width=None):
 
 
 def fit_size(path, longest=None):
-    """Return the size at which a picture, upright, has `longest` pixels on its longer side.
+    """Return the size at which an image, upright, has `longest` pixels on its longer side.
 
     Arguments:
-    path -- of the picture
+    path -- path of the image file
     longest -- in pixels; by default, CONFIG.IMAGE_WIDTH
 
     Returns:
-    (height, width) in pixels, in the picture's own proportions, but neither below 16, so that
-    VGG's last block has one pixel to look at; `load_image` crops a thinner strip to that
+    (height, width) in pixels, in the image's proportions, but both at least 16, so that VGG's last
+    block gets one pixel; `load_image` crops thinner images
 
     Raises OSError or ValueError.
     """
     longest = CONFIG.IMAGE_WIDTH if longest is None else longest
     _check_pixels("longest side", longest, least=SHORTEST_SIDE)
     with open_picture(path) as picture:
-        if picture.format in ("PNG", "TIFF"):  # the header alone does not tell which way is up
+        if picture.format in ("PNG", "TIFF"):  # the orientation may follow the pixels
             picture.load()
         width, height = picture.size
-        if picture.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8):  # lies on its side
+        if picture.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8):  # rotated by 90°
             width, height = height, width
     scale = longest / max(height, width)
     height, width = (max(SHORTEST_SIDE, round(side * scale)) for side in (height, width))
-    check_memory(height, width, FLOAT32_PIXEL, "reading a picture")
+    check_memory(height, width, FLOAT32_PIXEL, "reading an image")
     return height, width
 
 
@@ -101,55 +100,54 @@ def _check_pixels(name, value, least=1):
         raise ValueError(f"the {name} is {value!r}: give a whole number of pixels, {least} or more")
 
 
-def _grey_levels(grey, is_16_bit):
-    """Scale grey of 16 bits (0-65535), or of 32 (darkest to lightest), to 0-255, uint8."""
-    if not np.isfinite(grey).all():
+def _gray_levels(gray, is_16_bit):
+    """Scale gray of 16 bits (0-65535), or of 32 (darkest to lightest), to 0-255, uint8."""
+    if not np.isfinite(gray).all():
         raise ValueError("NaN or infinity among its values")
-    low, high = (0.0, 65535.0) if is_16_bit else (float(grey.min()), float(grey.max()))
-    levels = (grey - low) * (255 / (high - low or 1))
+    low, high = (0.0, 65535.0) if is_16_bit else (float(gray.min()), float(gray.max()))
+    levels = (gray - low) * (255 / (high - low or 1))
     return np.clip(np.rint(levels), 0, 255).astype(np.uint8)
 
 
 def reshape_and_normalize_image(image, height=None, width=None):
-    """Turn a picture into VGG's input: (height, width, 3), 0-255 -> (1, height, width, 3), float32.
+    """Return VGG's input for an image: (height, width, 3), 0-255 -> (1, height, width, 3), float32.
 
     Arguments:
     image -- array (height, width, 3)
     height, width -- of the graph, in pixels; by default, CONFIG's
 
-    Raises ValueError where the picture has another size than the graph, or values that are not
-    numbers from 0 to 255.
+    Raises ValueError if the image's size is not the graph's, or its values are not 0-255.
     """
     height, width = image_size(height, width)
     image = np.asarray(image)
     if image.shape != (height, width, CONFIG.COLOR_CHANNELS):
         raise ValueError(
-            f"the picture has shape {image.shape}, the graph takes ({height}, {width}, 3): "
+            f"the image has shape {image.shape}, the graph takes ({height}, {width}, 3): "
             f"read it with load_image(path, {height}, {width})"
         )
     if image.dtype.kind not in "uif":
         raise ValueError(
-            f"the picture holds {image.dtype}, not numbers from 0 to 255: read it with load_image"
+            f"the image holds {image.dtype}, not numbers from 0 to 255: read it with load_image"
         )
     low, high = image.min(), image.max()
     if not (low >= 0 and high <= 255):  # NaN is neither
         raise ValueError(
-            f"the picture's values reach from {low:g} to {high:g}, not from 0 to 255: normalise a "
-            f"picture once, as load_image reads it"
+            f"the image's values range from {low:g} to {high:g}, not from 0 to 255: normalize "
+            f"an image once, as load_image returns it"
         )
     if image.dtype.kind == "f" and 0 < high <= 1:
         raise ValueError(
-            f"the picture's values end at {high:g}, so white is 1, not 255: multiply them by 255"
+            f"the image's values end at {high:g}, so white is 1, not 255: multiply them by 255"
         )
     return (image[None] - CONFIG.MEANS).astype(np.float32)
 
 
 def generate_noise_image(content_image, noise_ratio=None):
-    """Mix uniform noise (-20 to 20, from NumPy's global generator) into a normalised image.
+    """Return a normalized image mixed with uniform noise (-20 to 20, NumPy's global generator).
 
     Arguments:
     content_image -- array (1, height, width, 3)
-    noise_ratio -- share of the noise, 0-1; by default, CONFIG.NOISE_RATIO, 0.6
+    noise_ratio -- weight of the noise, 0-1; by default, CONFIG.NOISE_RATIO, 0.6
     """
     noise_ratio = CONFIG.NOISE_RATIO if noise_ratio is None else noise_ratio
     # one draw of float64, then cast: the order of the course's published run
@@ -158,28 +156,28 @@ def generate_noise_image(content_image, noise_ratio=None):
 
 
 def to_pixels(image):
-    """Undo the normalisation: (1, height, width, 3) -> (height, width, 3), 0-255, uint8.
+    """Undo the normalization: (1, height, width, 3) -> (height, width, 3), 0-255, uint8.
 
-    Raises ValueError for an array that is not a normalised image.
+    Raises ValueError for an array that is not a normalized image.
     """
     image = np.asarray(image)
     has_shape = image.ndim == 4 and image.shape[0] == 1 and image.shape[3] == 3 and image.size
     if not has_shape or image.dtype.kind != "f":
         raise ValueError(
-            f"the image is {image.dtype} of shape {image.shape}, a normalised one is float of "
+            f"the image is {image.dtype} of shape {image.shape}, a normalized one is float of "
             f"shape (1, height, width, 3): make it with reshape_and_normalize_image"
         )
     if not np.isfinite(image).all():
         raise ValueError(
             f"the image holds NaN or infinity in {np.sum(~np.isfinite(image)):,} of {image.size:,} "
-            f"values, since the training diverged: lower the learning rate"
+            f"values because the training diverged: lower the learning rate"
         )
-    pixels = image[0] + CONFIG.MEANS[0]  # float64: one copy of a large picture is enough
+    pixels = image[0] + CONFIG.MEANS[0]  # float64: one copy of a large image is enough
     return np.clip(np.rint(pixels, out=pixels), 0, 255, out=pixels).astype(np.uint8)
 
 
 def save_image(path, image):
-    """Write a normalised image (1, height, width, 3) in the format of the path's extension.
+    """Write a normalized image (1, height, width, 3) in the format of the path's extension.
 
     The file is written whole or not at all. Raises OSError or ValueError.
     """
@@ -189,7 +187,7 @@ def save_image(path, image):
 
 
 def check_picture_path(path):
-    """Make sure, before hours of work, that `save_image(path, ...)` will work; make the folder.
+    """Check, before hours of work, that `save_image(path, ...)` will work; create the folder.
 
     Raises OSError or ValueError.
     """
@@ -197,16 +195,16 @@ def check_picture_path(path):
     if extension.lower() not in PICTURE_EXTENSIONS:
         raise ValueError(
             f"{path} has {f'the unknown extension {extension}' if extension else 'no extension'}: "
-            f"end the picture's name in one of {' '.join(PICTURE_EXTENSIONS)}"
+            f"end the image's name in one of {' '.join(PICTURE_EXTENSIONS)}"
         )
     if os.path.isdir(path):
-        raise IsADirectoryError(f"{path} is a folder, not a picture: choose another name")
+        raise IsADirectoryError(f"{path} is a folder, not an image: choose a different name")
     with temporary_beside(path):
         pass
 
 
 def save_animation(path, pictures, seconds=0.4):
-    """Write pictures (each (height, width, 3), uint8) as a GIF that repeats for ever."""
+    """Write images (each (height, width, 3), uint8) as a GIF that repeats forever."""
     _write_picture(path, list(pictures), duration=1000 * seconds, loop=0)
 
 
@@ -226,14 +224,14 @@ def _write_picture(path, pixels, **options):
 
 
 def show_pictures(pictures, columns=None, width=4.0):
-    """Show pictures side by side, each under its title.
+    """Show images side by side, each below its title.
 
     Arguments:
-    pictures -- dict from title to (height, width, 3), 0-255, or to a normalised image
-    columns -- how many pictures stand in a row; by default, all of them
-    width -- of one picture, in inches
+    pictures -- dict from title to image: (height, width, 3), 0-255, or normalized
+    columns -- number of images in a row; by default, all of them
+    width -- width of one image, in inches
     """
-    import matplotlib.pyplot as plt  # here: 0.5 s that a run without figures need not wait for
+    import matplotlib.pyplot as plt  # here: it takes 0.5 s, which a run without figures saves
 
     columns = columns or len(pictures)
     rows = -(-len(pictures) // columns)

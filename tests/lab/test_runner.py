@@ -302,7 +302,7 @@ def test_a_kernel_that_is_killed_gets_one_sentence(tmp_path, capfd, monkeypatch)
         ("--iterations -5", "argument --iterations: -5 is not a whole number of 1 or more: "),
         ("--size=15", "argument --size: 15 is not a whole number of 16 or more: "),
         ("--size=big", "argument --size: big is not a whole number of 16 or more: "),
-        ("--size=1000000000", "reading a picture at 1000000000×750000000 pixels takes 9,"),
+        ("--size=1000000000", "reading an image at 1000000000×750000000 pixels takes 9,"),
         ("--resume=perhaps", "argument --resume: perhaps is neither 1 nor 0: "),
         (
             "--precision=float16",
