@@ -42,7 +42,7 @@ def choose_kernels(precision="float32"):
     "transposed" -- transposed convolutions in both directions: with oneDNN these are faster, since
         for a convolution it gets the weights in TensorFlow's layout, which its fast kernel cannot
         read
-    "turned" -- convolutions in both directions, with a rotated kernel backward: without oneDNN
+    "rotated" -- convolutions in both directions, with a rotated kernel backward: without oneDNN
         (macOS, ARM, switched off) the kernels are Eigen's, whose transposed convolution takes up to
         twice as long
     """
@@ -50,7 +50,7 @@ def choose_kernels(precision="float32"):
 
     if precision == "bfloat16" or tf.config.list_physical_devices("GPU"):
         return "plain"
-    return "transposed" if _onednn_is_on() else "turned"
+    return "transposed" if _onednn_is_on() else "rotated"
 
 
 def processor_flags():

@@ -1,7 +1,7 @@
-"""Frozen convolutions, Gram matrices, activations as arrays: what makes a step cheap.
+"""Frozen convolutions, cheap Gram gradients, and activations that stay out of the graph.
 
-It works behind the course's lines: the student's `minimize`, `gram_matrix` and `sess.run` stay as
-the course wrote them. Nothing of TensorFlow's is touched before a network is built.
+Invisible to the student's code: `minimize`, `gram_matrix` and `sess.run` stay as the course wrote
+them. TensorFlow is not patched until a network is built.
 """
 
 from contextlib import contextmanager, suppress
@@ -14,35 +14,41 @@ tf = import_tensorflow()
 
 # --- frozen convolutions -------------------------------------------------------------------------
 
-# How to compute the two directions, see nst.core.hardware: is the convolution a transposed one?
-WAYS = {"plain": (False, True), "transposed": (True, True), "turned": (False, False)}
+# For each strategy of nst.core.hardware.choose_kernels: is the convolution transposed, forward and
+# backward?
+KERNEL_STRATEGIES = {
+    "plain": (False, True),
+    "transposed": (True, True),
+    "rotated": (False, False),
+}
 
 LARGE_KERNEL = 1_000_000  # bytes
 
 
-def frozen_convolution(x, W, b, way):
+def frozen_convolution(x, W, b, strategy):
     """Convolve, add the bias and rectify: (1, h, w, n_in) -> (1, h, w, n_out).
 
-    Optimizer.minimize makes a convolution compute its kernel's gradient although nothing asks for
-    it, a third of a step. This one has a gradient of its own, by the input alone: a convolution
-    too, with the kernel turned by 180° and its channels swapped. Either is computed as such, or as
-    the transposed convolution (`conv2d_backprop_input`) with the other kernel.
+    `Optimizer.minimize` computes the kernel's gradient of an ordinary convolution although nobody
+    uses it, which takes a third of a step. This one has a gradient for its input only: also a
+    convolution, with the kernel rotated by 180° and its channels swapped. Each of the two is
+    computed directly, or as the transposed convolution (`conv2d_backprop_input`) with the kernel of
+    the other.
 
     Arguments:
     x -- tensor (1, h, w, n_in)
     W, b -- arrays (3, 3, n_in, n_out) and (n_out,), of x's type
-    way -- one of WAYS
+    strategy -- a key of KERNEL_STRATEGIES
     """
-    there, back = WAYS[way]  # transposed?
-    kernel, back_kernel = _frozen_pair(W, there, not back)
+    forward, backward = KERNEL_STRATEGIES[strategy]  # transposed?
+    kernel, back_kernel = _frozen_pair(W, forward, not backward)
 
     @tf.custom_gradient
     def layer(x, kernel, back_kernel):
-        y = tf.nn.relu(tf.nn.bias_add(_convolve(x, kernel, there), b))
+        y = tf.nn.relu(tf.nn.bias_add(_convolve(x, kernel, forward), b))
 
         def gradient(dy):
             dz = tf.raw_ops.ReluGrad(gradients=dy, features=y)
-            return _convolve(dz, back_kernel, back), None, None
+            return _convolve(dz, back_kernel, backward), None, None
 
         return y, gradient
 
@@ -52,9 +58,9 @@ def frozen_convolution(x, W, b, way):
 def round_kernel(W, dtype):
     """Round a kernel (3, 3, n_in, n_out) so that the errors of its nine taps cancel.
 
-    An 8-bit kernel has few values, most of them near zero, whose errors in bfloat16 add up: rounded
-    one by one, the weights lower the style cost by 0.8 %. Here each tap takes over the error of
-    the one before (error diffusion); smooth activations then hardly notice the rounding.
+    An 8-bit kernel has few distinct values, most of them near zero, and their errors in bfloat16
+    add up: rounding each weight by itself lowers the style cost by 0.8 %. Here each tap takes over
+    the error of the previous one (error diffusion), which cancels for smooth activations.
     """
     if dtype == W.dtype:
         return W
@@ -66,19 +72,19 @@ def round_kernel(W, dtype):
     return rounded
 
 
-def _frozen_pair(W, *turned):
-    """Freeze a kernel twice, turned or not; where both are the same, once."""
-    frozen = {which: _frozen(turn(W) if which else W) for which in set(turned)}
-    return [frozen[which] for which in turned]
+def _frozen_pair(W, *rotated):
+    """Freeze a kernel for each direction, rotated or not; once if both are the same."""
+    frozen = {which: _frozen(rotate_180(W) if which else W) for which in set(rotated)}
+    return [frozen[which] for which in rotated]
 
 
-def turn(W):
-    """Turn a kernel by 180° and swap its channels: (3, 3, n_in, n_out) -> (3, 3, n_out, n_in)."""
+def rotate_180(W):
+    """Rotate a kernel by 180° and swap its channels: (3, 3, n_in, n_out) -> (3, 3, n_out, n_in)."""
     return np.ascontiguousarray(W[::-1, ::-1].swapaxes(2, 3))
 
 
 def _convolve(x, W, transposed):
-    """Convolve (1, h, w, n_in) by W (3, 3, n_in, n_out), or, transposed, (3, 3, n_out, n_in)."""
+    """Convolve (1, h, w, n_in) with W (3, 3, n_in, n_out), or, transposed, (3, 3, n_out, n_in)."""
     if not transposed:
         return tf.nn.conv2d(x, W, strides=1, padding="SAME")
     shape = (*x.shape.as_list()[:3], W.shape.as_list()[2])
@@ -88,17 +94,17 @@ def _convolve(x, W, transposed):
 
 
 def session_of_the_graph():
-    """Return the default session, or None where it is of another graph than the default one."""
+    """Return the default session, or None if its graph is not the default graph."""
     sess = tf.get_default_session()
     return sess if sess is not None and sess.graph is tf.get_default_graph() else None
 
 
 def _frozen(value):
-    """Put one array of weights into the graph so that no optimiser or initialiser touches it.
+    """Put an array of weights into the graph, out of reach of optimizers and initializers.
 
-    A constant is copied again for every set of fetches, so with a session open the array goes into
-    a variable that belongs to no collection. The course also builds the model with no session,
-    to print it: then only a constant keeps its value.
+    TensorFlow copies a constant for every set of fetches, so with an open session the array goes
+    into a variable that is in no collection. The course also builds the model without a session, to
+    print it; then only a constant keeps its value.
     """
     sess = session_of_the_graph()
     if sess is None:
@@ -115,16 +121,16 @@ def _frozen(value):
 
 @contextmanager
 def frozen_together():
-    """Give the small arrays that are frozen meanwhile their values in one run at the end.
+    """Initialize all small arrays that are frozen inside this block in one session run on exit.
 
-    After the graph has grown a run takes milliseconds before it begins: one for each kernel of a
-    miniature VGG takes longer than to build it. Large arrays are not kept waiting in memory.
+    A run after the graph has grown has milliseconds of overhead: one for each kernel of a tiny VGG
+    takes longer than building it. Large arrays are initialized immediately, to free their memory.
     """
     sess = session_of_the_graph()
     if sess is None:
         yield
         return
-    waiting = sess.graph.waiting_weights = {}  # initialiser -> (placeholder, array)
+    waiting = sess.graph.waiting_weights = {}  # initializer -> (placeholder, array)
     try:
         yield
     finally:
@@ -136,19 +142,19 @@ def frozen_together():
 
 
 class Activations(np.ndarray):
-    """An array that TensorFlow takes into a graph as a `large_constant`; all else is NumPy's.
+    """A NumPy array that enters a TensorFlow graph as a `large_constant`.
 
-    TensorFlow registers no conversion for arrays or their kin, but asks any object for its
-    `__tf_tensor__` (tf.types.experimental.TensorProtocol).
+    Conversions cannot be registered for NumPy arrays and their subclasses, but TensorFlow calls
+    `__tf_tensor__` of any object that has it (tf.types.experimental.TensorProtocol).
     """
 
     def __tf_tensor__(self, dtype=None, name=None):
-        """Be what `tf.convert_to_tensor` makes of this array."""
+        """Convert to a tensor (called by `tf.convert_to_tensor`)."""
         array = np.asarray(self, dtype and dtype.as_numpy_dtype)
         return tf.constant(array) if tf.executing_eagerly() else large_constant(array)
 
     def __array_wrap__(self, array, context=None, return_scalar=False):
-        """Return a plain array, or a number, from arithmetic."""
+        """Return a plain array or a scalar from arithmetic."""
         return np.asarray(array)[()]
 
 
@@ -156,9 +162,9 @@ LARGE = 500_000  # bytes; the smallest layer of the style cost, conv5_1, has 970
 
 
 def keep_arrays_out_of_graphs(sess):
-    """Have `sess.run` return large arrays as `Activations`, alone or in a list.
+    """Make `sess.run` return large arrays, alone or in a list, as `Activations`.
 
-    The course computes `a_S = sess.run(out)` and builds its cost of that array.
+    The course computes `a_S = sess.run(out)` and builds its cost from that array.
     """
     run = sess.run
 
@@ -174,19 +180,16 @@ def keep_arrays_out_of_graphs(sess):
 
 
 def large_constant(array):
-    """Make a constant of an array without writing the array into the graph's definition.
+    """Return a constant tensor whose array is not copied into the graph's definition.
 
-    TensorFlow copies the definition for the session, and again for every set of fetches: of the
-    style activations, 59 MB at 400×300, `tf.constant` makes 0.26 GB more. Here the array stays one.
-    What is computed from it alone, a Gram matrix for one, is computed once for a set of fetches
-    (constant folding). A GPU would fold nothing of it, and fetch it all from the processor's memory
-    in every step: with one, and a session open, the array goes into the GPU's memory, once.
+    TensorFlow copies the definition for the session, and again for every set of fetches: with
+    `tf.constant` the style activations, 59 MB at 400×300, take 0.26 GB more. What depends only on
+    this tensor, such as a Gram matrix, is computed once for each set of fetches (constant folding).
+    A GPU does not fold it and would copy the array from the host in every step, so with a GPU and
+    an open session the array is copied to the GPU once.
 
     Arguments:
-    array -- of any shape and type
-
-    Returns:
-    tensor of that shape and type
+    array -- array of any shape and type
     """
     if tf.config.list_physical_devices("GPU") and session_of_the_graph():
         return _frozen(array)
@@ -200,10 +203,10 @@ def large_constant(array):
 
 @tf.custom_gradient
 def moments(A):
-    """Average Aᵀ A and A over positions: (n_C, n_C) and (n_C,), float32.
+    """Return the means of AᵀA and of A over positions: (n_C, n_C) and (n_C,), float32.
 
-    TensorFlow's own gradient of the two makes six arrays of A's size in float32. This one, a
-    product and a sum in A's type, takes a tenth off the painter's evaluation in bfloat16.
+    TensorFlow's own gradient of the two allocates six float32 arrays of A's size. This one, a
+    product and a sum in A's type, makes an evaluation in bfloat16 10 % faster.
 
     Arguments:
     A -- tensor (positions, n_C), float32 or bfloat16
@@ -216,8 +219,8 @@ def moments(A):
     def gradient(of_gram, of_mean):
         slopes = of_gram + tf.transpose(of_gram), of_mean
         M, m = (tf.cast(slope / positions, A.dtype) for slope in slopes)
-        # A·M + m as a 1×1 convolution: TensorFlow makes one operation of a matrix product and what
-        # is added, which takes three times as long in bfloat16
+        # A·M + m as a 1×1 convolution: TensorFlow fuses a matrix product and a sum into one
+        # operation, which takes three times as long in bfloat16
         product = tf.nn.conv2d(A[None, None], M[None, None], strides=1, padding="VALID")
         return tf.nn.bias_add(product, m)[0, 0]
 
@@ -225,14 +228,14 @@ def moments(A):
 
 
 def ease_gram_matrices(graph):
-    """Give the matrix products that follow in a graph the gradient that is cheap for Gram matrices.
+    """Give the following matrix products of a graph a gradient that is cheap for Gram matrices.
 
-    However a student writes `gram_matrix`.
+    It works for every way to write `gram_matrix`.
     """
     with suppress(KeyError):  # registered by an earlier network
         tf.RegisterGradient("GramMatMul")(_matmul_gradient)
         tf.RegisterGradient("GramTranspose")(_transpose_gradient)
-    # it ends with the last reference to it
+    # the override ends when the context manager is garbage-collected
     graph.gram_gradient = graph.gradient_override_map(
         {"MatMul": "GramMatMul", "Transpose": "GramTranspose"}
     )
@@ -240,9 +243,9 @@ def ease_gram_matrices(graph):
 
 
 def _matmul_gradient(op, gradient):
-    """MatMul's gradient, with one product instead of two where a matrix meets its own transpose.
+    """Return MatMul's gradient, with one product instead of two if the factors are transposes.
 
-    Of G = A·Aᵀ it is (dG + dGᵀ)·A, which saves a tenth of a bfloat16 step however a student writes
+    For G = A·Aᵀ it is (dG + dGᵀ)·A, which saves 10 % of a bfloat16 step, however a student writes
     `gram_matrix`: with `tf.transpose`, `transpose_a` or `transpose_b`.
     """
     a, b = op.inputs
@@ -251,7 +254,7 @@ def _matmul_gradient(op, gradient):
     if _is_transpose(b, a, flipped) or (a.name == b.name and flipped == (False, True)):
         both = gradient + tf.transpose(gradient)
         X = _transposed(a)
-        # where A = Xᵀ, as in the lab, (X·both)ᵀ, so that A need not be kept; see below
+        # if A = Xᵀ, as in the lab, (X·both)ᵀ, so that A need not be kept; see _transpose_gradient
         return (tf.matmul(both, a) if X is None else tf.transpose(tf.matmul(X, both))), None
     if _is_transpose(a, b, flipped) or (a.name == b.name and flipped == (True, False)):
         return None, tf.matmul(b, gradient + tf.transpose(gradient))
@@ -267,7 +270,7 @@ def _matmul_gradient(op, gradient):
 
 
 def _transpose_gradient(op, gradient):
-    """Transpose's gradient, without two copies of 59 MB where it is given a transpose itself."""
+    """Return Transpose's gradient, without two copies of 59 MB if it is a transpose itself."""
     X = _transposed(gradient)
     if X is not None and _transposed(op.outputs[0]) is not None:
         return X, None
@@ -275,13 +278,13 @@ def _transpose_gradient(op, gradient):
 
 
 def _transposed(tensor):
-    """Return the matrix that `tensor` is the `tf.transpose` of, or None."""
+    """Return the matrix whose `tf.transpose` is `tensor`, or None."""
     if tensor.op.type == "Transpose":
         matrix, axes = tensor.op.inputs
         return matrix if np.array_equal(tf.get_static_value(axes), [1, 0]) else None
 
 
 def _is_transpose(a, b, flipped):
-    """Tell whether tensor `a` is `tf.transpose(b)` (names tell tensors apart), multiplied as is."""
+    """Return whether tensor `a` is `tf.transpose(b)`, compared by name, and neither is flipped."""
     matrix = _transposed(a)
     return matrix is not None and matrix.name == b.name and not any(flipped)

@@ -29,30 +29,30 @@ def load_vgg_model(
     precision="float32",
     pooling="average",
 ):
-    """Build VGG in the default graph for images of one size, and say which weights it has.
+    """Build VGG in the default graph for images of one size, and print which weights it has.
 
-    The network is frozen: no gradient of a weight is ever computed, so an optimiser's
-    `minimize` changes, and pays for, the input alone. Asked again for the same network, in the same
-    graph and session, it returns the same tensors, with which costs may have been written.
+    The network is frozen: no gradient of a weight is ever computed, so an optimizer's `minimize`
+    changes only the input. A second call with the same arguments, graph and session returns the
+    same tensors, so that costs built on them stay valid.
 
     Arguments:
     path -- weight file, see `read_vgg`
-    height, width -- of the images, in pixels; by default, CONFIG's
+    height, width -- size of the images in pixels; by default, CONFIG's
     precision -- "float32"; "bfloat16", which computes all convolutions but conv1_1 in that type;
         or "auto", see `choose_precision`. Pixels and activations are float32 either way.
-    pooling -- "average", better for pictures (Gatys et al., 2015), or "max", as VGG was trained
+    pooling -- "average", which gives better images (Gatys et al., 2015), or "max", as in training
 
     Returns:
-    dict of `input`, a tf.Variable of shape (1, height, width, 3) that takes a normalised image,
+    dict of `input`, a tf.Variable of shape (1, height, width, 3) that takes a normalized image,
     and of a float32 tensor for every layer: the ReLU outputs `conv1_1` … `conv5_4` and the
     pooled `avgpool1` … `avgpool5`; each block halves height and width, rounding up
 
-    Raises FileNotFoundError or ValueError, and MemoryError where training would not fit.
+    Raises FileNotFoundError or ValueError, and MemoryError if training would not fit.
     """
     if tf.executing_eagerly():
         raise RuntimeError(
-            "TensorFlow runs eagerly here, VGG is built as a graph: call tf.disable_v2_behavior() "
-            "right after the imports"
+            "TensorFlow is in eager mode, but VGG is built as a graph: call "
+            "tf.disable_v2_behavior() right after the imports"
         )
     height, width = image_size(height, width)
     precision = choose_precision(precision)
@@ -72,7 +72,7 @@ def load_vgg_model(
 
 
 def _build_vgg(path, height, width, precision, pooling):
-    """Build the layers of `load_vgg_model`; return them with the line that describes them."""
+    """Return the layers of `load_vgg_model`, and a line that describes them."""
     depth, weights, name = read_named_vgg(path)
     description = f"VGG-{depth}, {name}, computed in {precision}: {path}"
     if precision == "bfloat16" and not computes_bfloat16():
@@ -81,11 +81,11 @@ def _build_vgg(path, height, width, precision, pooling):
 
 
 def build_vgg(weights, height, width, precision, pooling="average"):
-    """Build the layers of `load_vgg_model` from weights that are read already; prints nothing.
+    """Build the layers of `load_vgg_model` from weights in memory, and print nothing.
 
     Arguments:
-    weights -- as `read_vgg` returns them; taken out of the dict one by one, to be freed
-    height, width -- of the images
+    weights -- dict as `read_vgg` returns it; emptied layer by layer, to free memory
+    height, width -- size of the images in pixels
     """
     model = {"input": _input_variable(height, width)}
     with frozen_together():
@@ -95,18 +95,18 @@ def build_vgg(weights, height, width, precision, pooling="average"):
 
 
 def _layers(layer, weights, precision, pooling="average"):
-    """Build VGG on an image; yield each layer's name and its tensor, of the precision's type."""
+    """Build VGG on an image; yield each layer's name and its tensor, in the precision's type."""
     compute_whole_float32(tf)
     dtype = tf.as_dtype(precision)
     pool = {"average": tf.nn.avg_pool2d, "max": tf.nn.max_pool2d}[pooling]
-    way = choose_kernels(precision)
+    strategy = choose_kernels(precision)
     for name in layer_names(19 if "conv3_4" in weights else 16):
-        if name == "conv1_1":  # bfloat16's 8 bits are too few for pixels; 3 channels cost little
-            layer = tf.cast(frozen_convolution(layer, *weights.pop(name), way), dtype)
+        if name == "conv1_1":  # bfloat16's 8 bits are too few for pixels, and 3 channels are cheap
+            layer = tf.cast(frozen_convolution(layer, *weights.pop(name), strategy), dtype)
         elif name in weights:
             W, b = weights.pop(name)
             layer = frozen_convolution(
-                layer, round_kernel(W, dtype), b.astype(dtype.as_numpy_dtype), way
+                layer, round_kernel(W, dtype), b.astype(dtype.as_numpy_dtype), strategy
             )
         else:
             layer = pool(layer, ksize=2, strides=2, padding="SAME")
@@ -114,7 +114,7 @@ def _layers(layer, weights, precision, pooling="average"):
 
 
 def check_memory(height, width, bytes_per_pixel=BYTES_PER_PIXEL, work="training"):
-    """Refuse a size whose training run, or other work, would not fit into memory, or the GPU's."""
+    """Refuse a size whose training, or other work, would not fit into the memory that it uses."""
     memory.check_memory(height, width, bytes_per_pixel, work, *_free_on_gpu())
 
 
@@ -130,9 +130,9 @@ def _free_on_gpu():
 
 
 def _input_variable(height, width):
-    """Make the variable that takes an image, with an `assign` that keeps the graph small.
+    """Make the variable that holds the image, with an `assign` that keeps the graph small.
 
-    TensorFlow's own writes each array into the graph's definition, as a constant.
+    TensorFlow's own `assign` writes each array into the graph's definition, as a constant.
     """
     shape = (1, height, width, CONFIG.COLOR_CHANNELS)
     variable = tf.Variable(tf.zeros(shape), name="input")
@@ -164,12 +164,12 @@ def _input_variable(height, width):
 
 
 def _check_image(image, shape):
-    """Raise ValueError for an array that is not a normalised image of this shape."""
+    """Raise ValueError for an array that is not a normalized image of this shape."""
     _, height, width, _ = shape
     if image.shape != shape:
         raise ValueError(
             f"the image has shape {image.shape}, the network's input {shape}: make it with "
-            f"reshape_and_normalize_image from a picture of {height} rows and {width} columns"
+            f"reshape_and_normalize_image from an image of {height} rows and {width} columns"
         )
     if image.dtype.kind not in "uif":
         raise ValueError(
@@ -177,16 +177,16 @@ def _check_image(image, shape):
         )
     if image.min() >= 0 and image.max() > 255 - CONFIG.MEANS.min():
         raise ValueError(
-            f"the image's values reach from {image.min():g} to {image.max():g}, so CONFIG.MEANS "
+            f"the image's values range from {image.min():g} to {image.max():g}, so CONFIG.MEANS "
             "was not subtracted: make it with reshape_and_normalize_image"
         )
 
 
 def choose_precision(precision="auto"):
-    """Choose the type to compute convolutions in.
+    """Return the type in which convolutions are computed.
 
     Arguments:
-    precision -- "float32", "bfloat16", or "auto": bfloat16 where it is faster than float32, see
+    precision -- "float32", "bfloat16", or "auto": bfloat16 if it is faster than float32, see
         `computes_bfloat16`
 
     Returns:
@@ -201,11 +201,11 @@ def choose_precision(precision="auto"):
     return "bfloat16" if computes_bfloat16() else "float32"
 
 
-# --- a network for images of every size -----------------------------------------------------------
+# --- a network for images of any size -------------------------------------------------------------
 
 
 class Weights(NamedTuple):
-    """VGG's weights, read before any work."""
+    """VGG's weights in memory, from which networks are built."""
 
     convolutions: dict  # from layer name to (W, b), rounded to the precision
     precision: str
@@ -223,14 +223,14 @@ def read_weights(path, precision):
 
 @contextmanager
 def open_network(weights):
-    """Build VGG for images of every size; give (session, layers); free both at the end.
+    """Context manager: VGG for images of any size, as (session, layers); freed on exit.
 
     Arguments:
     weights -- Weights
 
-    Returns:
-    context manager of a tf.Session and a dict of tensors: the placeholder `input`, for a normalised
-    image (1, h, w, 3), and every layer, of the precision's type
+    Yields:
+    a tf.Session, and a dict of tensors: the placeholder `input`, for a normalized image
+    (1, h, w, 3), and every layer, in the precision's type
     """
     with closing(tf.Session(graph=tf.Graph())) as sess:
         with as_defaults(sess), frozen_together():
@@ -242,6 +242,6 @@ def open_network(weights):
 
 @contextmanager
 def as_defaults(sess):
-    """Have a session and its graph for the default ones."""
+    """Make a session and its graph the defaults."""
     with sess.graph.as_default(), sess.as_default():
         yield

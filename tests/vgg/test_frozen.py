@@ -10,7 +10,7 @@ import tensorflow.compat.v1 as tf
 
 from nst.core import hardware
 from nst.vgg import network
-from nst.vgg.frozen import WAYS, Activations, frozen_convolution, moments, turn
+from nst.vgg.frozen import KERNEL_STRATEGIES, Activations, frozen_convolution, moments, rotate_180
 
 pytestmark = pytest.mark.numbers
 HEIGHT, WIDTH = 21, 34  # odd once halved: SAME padding shows
@@ -49,7 +49,7 @@ def layer_and_gradient_in_numpy():
 
 
 @pytest.mark.parametrize("in_session", [True, False])
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", KERNEL_STRATEGIES)
 def test_each_way_computes_the_layer_and_its_gradient(way, in_session):
     y, gradient, _ = layer_and_gradient(way, in_session)
     expected_y, expected_gradient = layer_and_gradient_in_numpy()
@@ -59,18 +59,18 @@ def test_each_way_computes_the_layer_and_its_gradient(way, in_session):
 
 def test_each_way_uses_the_convolutions_that_it_is_named_for():
     both = {"Conv2D", "Conv2DBackpropInput"}
-    used = {way: layer_and_gradient(way)[2] & both for way in WAYS}
+    used = {way: layer_and_gradient(way)[2] & both for way in KERNEL_STRATEGIES}
     assert used == {
         "plain": both,
         "transposed": {"Conv2DBackpropInput"},
-        "turned": {"Conv2D"},
+        "rotated": {"Conv2D"},
     }
 
 
 def test_turning_a_kernel_twice_gives_it_back():
-    assert turn(W).shape == (3, 3, 5, 3)
-    assert turn(W)[0, 2, 4, 1] == W[2, 0, 1, 4]
-    np.testing.assert_array_equal(turn(turn(W)), W)
+    assert rotate_180(W).shape == (3, 3, 5, 3)
+    assert rotate_180(W)[0, 2, 4, 1] == W[2, 0, 1, 4]
+    np.testing.assert_array_equal(rotate_180(rotate_180(W)), W)
 
 
 @pytest.fixture
@@ -88,15 +88,17 @@ def cost_and_gradient(path, image, way, monkeypatch):
         return sess.run([J, gradient], {model["input"]: image})
 
 
-def test_all_ways_agree_on_the_network_s_cost_and_gradient(fake_weights, image, monkeypatch):
-    results = [cost_and_gradient(fake_weights, image, way, monkeypatch) for way in WAYS]
+def test_all_strategies_agree_on_the_network_s_cost_and_gradient(fake_weights, image, monkeypatch):
+    results = [
+        cost_and_gradient(fake_weights, image, way, monkeypatch) for way in KERNEL_STRATEGIES
+    ]
     for J, gradient in results[1:]:
         assert pytest.approx(results[0][0], rel=1e-5) == J
         scale = np.abs(results[0][1]).max()
         np.testing.assert_allclose(gradient, results[0][1], rtol=1e-3, atol=1e-5 * scale)
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", KERNEL_STRATEGIES)
 def test_no_way_computes_the_gradient_of_a_weight(fake_weights, way, monkeypatch):
     monkeypatch.setattr(network, "choose_kernels", lambda precision: way)
     with tf.Graph().as_default() as graph, tf.Session():
@@ -126,9 +128,9 @@ AMD = {hardware.AMD}
         (BF16 | AMD, "1", None, "transposed"),
         (BF16 | AMD, "1", "AVX2", "transposed"),  # plays AVX2
         (BF16 | AMD, "1", "AVX512_CORE", "transposed"),
-        (BF16 | AMD, "0", None, "turned"),  # the user's wish
-        (AVX2, None, None, "turned"),  # TensorFlow was imported first, and left oneDNN off
-        (AVX512, None, None, "turned"),
+        (BF16 | AMD, "0", None, "rotated"),  # the user's wish
+        (AVX2, None, None, "rotated"),  # TensorFlow was imported first, and left oneDNN off
+        (AVX512, None, None, "rotated"),
         (BF16 | AMD, None, None, "transposed"),
         (set(), "1", None, "transposed"),  # Windows, which does not say
     ],
@@ -145,7 +147,7 @@ def test_the_way_follows_from_what_the_processor_has(
 )
 def test_without_onednn_kernels_are_turned(monkeypatch, tmp_path, system):
     play(monkeypatch, tmp_path, BF16, "1", None, *system)
-    assert hardware.choose_kernels() == "turned"
+    assert hardware.choose_kernels() == "rotated"
 
 
 @pytest.mark.parametrize(

@@ -151,7 +151,7 @@ def test_assignments_add_no_array_to_the_graph(fake_weights, image):
         (lambda image: image[0], r"^the image has shape \(21, 34, 3\), .*reshape_and_normalize_im"),
         (
             lambda image: 2 * abs(image),
-            r"^the image's values reach from 0\..* to 2.* CONFIG.MEANS was n",
+            r"^the image's values range from 0\..* to 2.* CONFIG.MEANS was n",
         ),
         (lambda image: None, r"^the image has shape \(\), the network's input \(1, 21, 34, 3\): "),
         (lambda image: image.astype(str), r"^the image holds <U\d+, not numbers: make it with"),
