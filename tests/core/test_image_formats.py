@@ -67,7 +67,7 @@ FORMATS = {
     "16-bit PGM": ("p.pgm", SIXTEEN_BITS.astype(np.int32), {}, PLAIN, 1),
     "16-bit TIFF": ("p.tif", SIXTEEN_BITS, {}, PLAIN, 1),
     "big-endian TIFF": ("p.tif", frombytes("I;16B", SIXTEEN_BITS.astype(">u2")), {}, PLAIN, 1),
-    "32-bit TIFF": ("p.tif", GRAY.astype(np.int32) * 9000 - 99, {}, STRETCHED, 1),
+    "32-bit TIFF": ("p.tif", GRAY.astype(np.int32) * 9000 - 10**6, {}, STRETCHED, 1),
     "float TIFF": ("p.tif", FLOATS, {}, STRETCHED, 1),
     "constant float TIFF": ("p.tif", np.ones_like(FLOATS), {}, 0 * PLAIN, 0),
     "WebP with alpha": ("p.webp", RGBA, LOSSLESS, over_white(COLORS, ALPHA), 1),
@@ -127,7 +127,8 @@ def test_exif_that_cannot_be_written_back_does_no_harm(tmp_path):
     """A camera's Software tag (0x131) as a float: Pillow reads it, but cannot write it."""
     tags = exif(6)
     tags[0x0131] = "abc"
-    text, number = (struct.pack("<HHI", 0x0131, *kind) for kind in ((2, 4), (11, 1)))
+    text, number = (struct.pack(">HHI", 0x0131, *kind) for kind in ((2, 4), (11, 1)))
+    assert text in tags.tobytes()
     path = save(tmp_path / "p.jpg", exif=tags.tobytes().replace(text, number), quality=95)
     check_upright(path, UPRIGHT[6])
 
