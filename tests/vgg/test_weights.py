@@ -72,6 +72,8 @@ def test_a_weight_file_truncated_anywhere_never_loads_wrong(tmp_path, layout):
         try:
             _, found = weights.read_vgg(path)
         except ValueError:
+            with pytest.raises(ValueError, match="is not a complete MatConvNet weight file"):
+                weights.read_vgg(path)
             refusals += 1
         else:  # only what follows the layers is missing
             for layer in pairs:
