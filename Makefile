@@ -131,7 +131,8 @@ INSTALL = uv pip install --quiet --python $(BIN)/python
 else
 CREATE_VENV = "$$python" -m venv $(VENV) || { echo "$$python cannot create a virtual environment: \
 install its venv module (Debian, Ubuntu: apt install python3-venv)"; exit 1; }
-INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# Python compiles what it imports: compiling all packages would take a third of pip's time
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 endif
 
 $(VENV)/installed: requirements.txt
