@@ -20,7 +20,7 @@ import sys
 from functools import partial
 from typing import NamedTuple
 
-from nst.core.cli import Parser, user_path, whole_number
+from nst.core.cli import Parser, one_of, user_path, whole_number
 from nst.core.config import WORKPLACE
 from nst.core.files import whole_file
 from nst.core.images import SHORTEST_SIDE, check_picture_path
@@ -166,7 +166,11 @@ def _parser():
     parser.add_argument(
         "--iterations", type=whole_number(1), help="number of optimizer steps, with --method lab"
     )
-    parser.add_argument("--precision", help="float32, bfloat16 or auto")
+    parser.add_argument(
+        "--precision",
+        type=one_of("float32", "bfloat16", "auto"),
+        help="float32, bfloat16 or auto",
+    )
     parser.add_argument(
         "--output",
         type=user_path,
