@@ -14,6 +14,10 @@ WORKPLACE = PROJECT if IN_CHECKOUT else Path.cwd()
 
 LAB = PROJECT / "notebooks" / "Art_Generation_with_Neural_Style_Transfer.ipynb"
 WEIGHTS = "imagenet-vgg-verydeep-19.mat"
+COURSE_WEIGHTS = f"pretrained-model/{WEIGHTS}"
+OWN_WEIGHTS = (
+    PROJECT / COURSE_WEIGHTS if IN_CHECKOUT else platformdirs.user_cache_path("nst") / WEIGHTS
+)
 
 # What the lab's training run takes at its peak, beside 0.8 GB; measured from 200×150 to 1600×1200
 # pixels. Style activations that go into the costs as arrays, as in the course, take half as much
@@ -35,11 +39,7 @@ class CONFIG:
     NOISE_RATIO = 0.6
     # mean colour of ImageNet's training pictures, subtracted when VGG was trained
     MEANS = np.array([123.68, 116.779, 103.939]).reshape((1, 1, 1, 3))
-    VGG_MODEL = (
-        f"pretrained-model/{WEIGHTS}"
-        if IN_CHECKOUT
-        else str(platformdirs.user_cache_path("nst") / WEIGHTS)
-    )
+    VGG_MODEL = COURSE_WEIGHTS if IN_CHECKOUT else str(OWN_WEIGHTS)
     STYLE_IMAGE = "images/impressionist.jpg"
     CONTENT_IMAGE = "images/pyramid.jpg"
     OUTPUT_DIR = "output/"

@@ -65,6 +65,8 @@ def _file(path):
     if "://" in str(path):
         raise ValueError(f"{path} is a web address: download the image and name its file")
     path = os.path.expanduser(path)
+    if not os.path.exists(path) and os.path.exists(PROJECT / path):
+        path = PROJECT / path  # an image of this project
     if os.path.isdir(path):
         raise IsADirectoryError(f"{path} is a folder, not an image: name an image in it, {SEVERAL}")
     if os.path.exists(path) and not stat.S_ISREG(os.stat(path).st_mode):  # opening could hang

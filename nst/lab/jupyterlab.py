@@ -1,22 +1,22 @@
-"""Open the lab in JupyterLab: what `make lab` does.
+"""The command `nst lab`, which opens the lab in JupyterLab.
 
-The project's folder is JupyterLab's root, since a notebook's figures lie in ../images/ and what it
-paints in ../output/: JupyterLab shows nothing that lies outside its root.
+The project's folder is JupyterLab's root, since a notebook's figures are in ../images/ and its
+results in ../output/: JupyterLab shows nothing outside its root.
 """
 
 import os
 import sys
 from pathlib import Path
 
-from nst.assignment.exercises import EXERCISES
+from nst.assignment import exercises
 from nst.core.cli import Parser
 from nst.core.config import IN_CHECKOUT, LAB, PROJECT
 
 SETTINGS = (
     f"--ServerApp.root_dir={PROJECT}",
-    "--allow-root",  # in a container everybody is root; for others it changes nothing
-    # JupyterLab asks the network neither for news nor for a newer version nor for extensions;
-    # labconfig/ keeps it from asking the student whether it may
+    "--allow-root",  # in a container everybody is root; it changes nothing for others
+    # JupyterLab does not ask the network for news, newer versions or extensions; labconfig/ keeps
+    # it from asking the student for permission to do so
     "--LabApp.news_url=None",
     "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     "--LabApp.extension_manager=readonly",
@@ -34,8 +34,21 @@ def main(arguments=None):
     args, options = parser.parse_known_args(arguments)
     if not IN_CHECKOUT:
         sys.exit(f"{PROJECT} is an installed package, not a place to work in: clone the project")
+    notebook = LAB if args.solved else exercises.EXERCISES
+    if not notebook.exists():
+        exercises.main([])
     from jupyterlab.labapp import LabApp
 
-    paths = (str(Path(__file__).parent), os.environ.get("JUPYTER_CONFIG_PATH"))
-    os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(filter(None, paths))
-    LabApp.launch_instance([*SETTINGS, str(LAB if args.solved else EXERCISES), *options])
+    here = str(Path(__file__).parent)
+    _prepend("JUPYTER_CONFIG_PATH", here)  # labconfig/
+    _prepend("JUPYTER_PATH", here)  # kernels/
+    _prepend("PYTHONPATH", str(PROJECT))  # kernels start in notebooks/
+    page = notebook.relative_to(PROJECT).as_posix()
+    # the address that is printed, for those whose browser is on another machine
+    address = f"--LabApp.default_url=/lab/tree/{page}"
+    LabApp.launch_instance([*SETTINGS, address, str(notebook), *options])
+
+
+def _prepend(variable, path):
+    """Put a path before the others of an environment variable."""
+    os.environ[variable] = os.pathsep.join(filter(None, (path, os.environ.get(variable))))

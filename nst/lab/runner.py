@@ -1,6 +1,6 @@
-"""Run a notebook from the terminal, and keep the executed copy.
+"""The command `nst run`: run a notebook or a script from the terminal, and keep the executed copy.
 
-The given values replace those of the notebook's cell with the tag `parameters`.
+Values that are given replace those of the notebook's cell with the tag `parameters`.
 """
 
 import atexit
@@ -13,6 +13,7 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from textwrap import shorten
 
 import nbformat
 from jupyter_client import AsyncKernelManager
@@ -22,10 +23,29 @@ from nst.core.cli import Parser, one_of, user_path, whole_number
 from nst.core.config import BYTES_PER_PIXEL, CONFIG, IN_CHECKOUT, LAB, PACKAGE, PROJECT, WORKPLACE
 from nst.core.files import temporary_beside, whole_file
 from nst.core.images import PICTURE_EXTENSIONS, SHORTEST_SIDE, fit_size
+from nst.core.interrupts import on_interrupt
 from nst.core.memory import free_memory
-from nst.lab.notebook_client import TerminalClient, ctrl_c_to
+from nst.core.progress import format_duration
+from nst.lab.notebook_client import TerminalClient
+from nst.lab.working_folder import working_folder
 
-log = logging.getLogger(__name__)  # nbclient's: what it would log is told in one sentence here
+USES_TF1 = re.compile(
+    r"\btf\.(Session|InteractiveSession|placeholder|contrib|reset_default_graph|set_random_seed|"
+    r"random_normal|truncated_normal|get_variable|global_variables_initializer|app\.run|"
+    r"train\.\w+Optimizer)\b|\bscipy\.misc\.im"
+)
+IMPORTS_COMPAT = re.compile(
+    r"^\s*(import tensorflow\.compat\.v1 as tf|from tensorflow\.compat import v1 as tf)\b",
+    re.MULTILINE,
+)
+# Cells have no terminal to read from: a command that asks a question gets no answer, and ends.
+NO_TERMINAL = (
+    "--IPKernelApp.exec_lines=get_ipython().system = "
+    "lambda command: print(get_ipython().getoutput(command, False, 1), end='')"
+)
+PACKAGE_DIR = str(PACKAGE.parent)
+
+log = logging.getLogger(__name__)  # silence nbclient's logging; errors are reported below
 log.addHandler(logging.NullHandler())
 log.propagate = False
 
@@ -35,7 +55,7 @@ def _tagged(notebook):
 
 
 def installed_values(notebook, output_dir):
-    """Return the values that a notebook needs where nst is installed, outside its own folder."""
+    """Return the values that a notebook needs if nst is installed, to run outside its folder."""
     if IN_CHECKOUT or not _tagged(notebook):
         return {}
     return {"VGG_MODEL": CONFIG.VGG_MODEL, "OUTPUT_DIR": str(output_dir)}
@@ -57,18 +77,19 @@ def set_parameters(notebook, values):
 
 
 def is_course_notebook(notebook):
-    """Tell whether a notebook was written for TensorFlow 1 itself."""
+    """Return True if a notebook was written for TensorFlow 1 itself, and not for compat.v1."""
     code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
-    return "compat.v1" not in code and re.search(r"\btf\.(Interactive)?Session\b", code)
+    return bool(USES_TF1.search(code)) and not IMPORTS_COMPAT.search(code)
 
 
 def read_notebook(path):
-    """Read a notebook, without the outputs that it is stored with.
+    """Read a notebook, without its stored outputs, or a script as a notebook.
 
     Raises OSError or ValueError.
     """
     try:
-        notebook = nbformat.read(path, as_version=4)
+        text = path.read_text(encoding="utf-8-sig")
+        notebook = _script(path.name, text) if path.suffix == ".py" else nbformat.reads(text, 4)
         for cell in notebook.cells:
             if cell.cell_type == "code":
                 cell.outputs, cell.execution_count = [], None
@@ -83,20 +104,34 @@ def read_notebook(path):
     return notebook
 
 
+def _script(name, source):
+    """Return a script as a notebook; lines `# %%` or `# In[3]:` begin a new cell."""
+    parts = re.split(r"^# ?(?:%%|In ?\[[\d ]*\]:?).*\n", source, flags=re.MULTILINE)
+    start = f"import sys\n\nsys.argv, __file__ = [{name!r}], {name!r}"
+    sources = [start, *(part.strip("\n") for part in parts if part.strip())]
+    return nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(s) for s in sources])
+
+
+def copy_of(path, output_dir):
+    """Return the path of the executed copy of a notebook or script."""
+    return output_dir / path.with_suffix(".ipynb").name
+
+
 def run(path, output_dir, values):
-    """Execute the notebook at `path` and write the executed copy into `output_dir`.
+    """Execute the notebook or script at `path`; write the executed copy into `output_dir`.
 
-    A course notebook of 2018 gets TensorFlow 1, and what it prints is printed here too. A run that
-    fails leaves <name>_unfinished.ipynb, and the good copy of an earlier run as it was.
+    A course notebook of 2018 gets TensorFlow 1 and a working folder of its own, and what it prints
+    is printed here too. A run that fails leaves <name>_unfinished.ipynb, and does not change the
+    good copy of an earlier run.
 
-    Raises CellExecutionError where a cell fails; RuntimeError where the kernel dies;
-    KeyboardInterrupt once Ctrl-C has ended the run; OSError or ValueError.
+    Raises CellFailed if a cell fails; RuntimeError if the kernel dies; KeyboardInterrupt once
+    Ctrl-C has ended the run; OSError or ValueError.
     """
     notebook = read_notebook(path)
     values = installed_values(notebook, output_dir) | values
     if values:
         set_parameters(notebook, values)
-    copy = output_dir / path.name
+    copy = copy_of(path, output_dir)
     if copy.resolve() == path.resolve():
         raise ValueError(
             f"the executed copy would replace {path}: choose a different output folder"
@@ -110,35 +145,76 @@ def run(path, output_dir, values):
         shell_timeout_interval=1,
         kernel_name="python3",
         kernel_manager_class=AsyncKernelManager,
-        resources={"metadata": {"path": str(path.parent)}},
-        extra_arguments=["--log-level=CRITICAL"],
+        extra_arguments=["--log-level=CRITICAL", NO_TERMINAL],
         log=log,
     )
+    # for the diagnosis of a failed cell
+    environment = os.environ | {"PYTHONPATH": PACKAGE_DIR, "JPY_SESSION_NAME": str(path.resolve())}
     if is_course_notebook(notebook):
         client.echo = True
         client.extra_arguments += ["--ext=nst"]
-    begun = time.time()
+        with working_folder(path, output_dir) as folder:
+            _execute(client, folder, environment, copy)
+    else:
+        _execute(client, path.parent, environment, copy)
+
+
+def _execute(client, folder, environment, copy):
+    """Execute a client's notebook in a folder and write the copy; raises as `run` does."""
+    client.resources = {"metadata": {"path": str(folder)}}
+    picture = copy.with_name("generated_image.jpg")
+    before = modified(picture)
     try:
-        with ctrl_c_to(client):
-            client.execute(env=os.environ | {"PYTHONPATH": str(PACKAGE.parent)})
+        with on_interrupt(client.on_signal):
+            client.execute(env=environment)
     except (Exception, KeyboardInterrupt) as error:
         stopped = client.interrupted or isinstance(error, KeyboardInterrupt)
-        if not (stopped and is_newer(output_dir / "generated_image.jpg", begun)):
+        if not (stopped and modified(picture) != before):
             copy = _unfinished(copy)
         if client.code_cells_executed:
             with suppress(OSError):  # the first failure is the one to report
-                _write(notebook, copy)
+                _write(client.nb, copy)
+        if isinstance(error, CellExecutionError) and not stopped:
+            raise CellFailed(_describe_failure(client.nb, copy)) from None
         raise KeyboardInterrupt if stopped else error from None
     finally:
-        # nbclient leaves it registered where the kernel dies before its first answer
+        # nbclient leaves it registered if the kernel dies before its first answer
         atexit.unregister(client._cleanup_kernel)
-    _write(notebook, copy)
+    _write(client.nb, copy)
     if client.interrupted:
         raise KeyboardInterrupt
 
 
+class CellFailed(Exception):
+    """A cell failed; the message says where and why, and where the executed copy is."""
+
+
+def _describe_failure(notebook, copy):
+    """Return lines about the cell that failed: its number and line, the reason, the advice."""
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    number, cell, error = next(
+        (number, cell, output)
+        for number, cell in enumerate(cells, 1)
+        for output in cell.outputs
+        if output.output_type == "error"
+    )
+    trace = [re.sub(r"\x1b\[[\d;]*m", "", line) for line in error.traceback]
+    at = re.search(rf"In ?\[{cell.execution_count}\], line (\d+)", "\n".join(trace))
+    where = f"Code cell {number}"
+    if at:
+        line = cell.source.splitlines()[int(at[1]) - 1]
+        where += f", line {at[1]}: {shorten(line, 70, placeholder=' …')}"
+    reason = next(iter(error.evalue.strip().splitlines()), "")
+    # the diagnosis puts an empty line before its advice
+    advice = trace[len(trace) - trace[::-1].index("") :] if "" in trace else []
+    lines = [where, f"  {error.ename}: {reason}", *(f"  {line}" for line in advice)]
+    if copy.exists():
+        lines.append(f"The executed copy: {os.path.relpath(copy)}")
+    return "\n".join(lines)
+
+
 def _unfinished(copy):
-    """Name the copy of a run that did not reach its end."""
+    """Return the path of the copy of a run that did not reach its end."""
     return copy.with_stem(f"{copy.stem}_unfinished")
 
 
@@ -147,12 +223,17 @@ def _write(notebook, path):
         nbformat.write(notebook, temporary)
 
 
-def is_newer(path, begun):
-    """Tell whether the file `path` is there and was written after the time `begun`."""
+def modified(path):
+    """Return when a file was written, by its disk's clock, or None if it is not there."""
     try:
-        return path.stat().st_mtime >= begun
+        return path.stat().st_mtime_ns
     except OSError:
-        return False
+        return None
+
+
+def changed(before):
+    """Return the paths that were written since `before`, a dict from path to `modified(path)`."""
+    return [path for path, time in before.items() if modified(path) not in (None, time)]
 
 
 def from_project(path):
@@ -169,7 +250,7 @@ def from_project(path):
 def _parser():
     parser = Parser(
         prog="nst run",
-        description="Run the lab, or another notebook, from the terminal.",
+        description="Run the lab, another notebook or a script (.py) from the terminal.",
         epilog="example: nst run photo.jpg painting.jpg --size 600",
     )
     parser.add_input(
@@ -242,37 +323,34 @@ def main(arguments=None):
         "VGG_MODEL": from_project(args.weights),
         "OUTPUT_DIR": from_project(output_dir) if args.output else None,
     }
-    start, begun, stopped = time.monotonic(), time.time(), False
+    copy = copy_of(args.notebook, output_dir)
+    names = ("generated_image.jpg", "evolution.gif", copy.name, _unfinished(copy).name, "state.npz")
+    before = {output_dir / name: modified(output_dir / name) for name in names}
+    start, stopped = time.monotonic(), False
     try:
         _check(args)
         run(args.notebook, output_dir, {k: v for k, v in values.items() if v is not None})
-    except CellExecutionError as error:
-        sys.exit(f"\n{error.ename}: {error.evalue.partition(chr(10))[0]}")
-    except (MemoryError, OSError, ValueError) as error:
+    except (CellFailed, MemoryError, OSError, ValueError) as error:
         sys.exit(f"\n{error}")
     except KeyboardInterrupt:
         stopped = True
     except RuntimeError:  # of nbclient: the kernel died, or never came
         again = "choose a smaller size"
-        if is_newer(output_dir / "state.npz", begun):
+        if output_dir / "state.npz" in changed(before):
             again = f"continue from its last report: {command_to_go_on(args)}"
         sys.exit(
             f"\nthe notebook's kernel died, perhaps because memory ran out: make room and {again}"
         )
-    _tell(args, output_dir, time.monotonic() - start, begun, stopped)
+    _report(args, changed(before), time.monotonic() - start, stopped)
 
 
-def _tell(args, output_dir, seconds, begun, stopped):
-    """Say how long it took, what was made, and how to go on with a run that was stopped."""
-    notebook = args.notebook
-    names = ("generated_image.jpg", "evolution.gif", notebook.name, _unfinished(notebook).name)
-    made = [output_dir / name for name in names if is_newer(output_dir / name, begun)]
-    can_go_on = stopped and is_newer(output_dir / "state.npz", begun)
-    if stopped and not (made or can_go_on):
+def _report(args, made, seconds, stopped):
+    """Print how long it took, what was made, and how to continue a run that was stopped."""
+    if stopped and not made:
         sys.exit("Stopped before anything was made")
-    took = "{} min {} s".format(*divmod(round(seconds), 60))
-    print(f"{'Stopped after' if stopped else 'Finished in'} {took}:")
+    print(f"{'Stopped after' if stopped else 'Finished in'} {format_duration(seconds)}:")
     for path in made:
-        print(f"  {os.path.relpath(path)}")
-    if can_go_on:
+        if path.name != "state.npz":
+            print(f"  {os.path.relpath(path)}")
+    if stopped and any(path.name == "state.npz" for path in made):
         print(f"To go on: {command_to_go_on(args)}")

@@ -5,7 +5,7 @@ import sys
 
 from IPython import get_ipython
 
-from nst.core.config import PROJECT
+from nst.core.config import IN_CHECKOUT, OWN_WEIGHTS, PROJECT
 from nst.core.tensorflow import import_tensorflow
 from nst.lab.diagnosis import explain_failures
 from nst.lab.tf1 import install
@@ -14,19 +14,26 @@ from nst.lab.tf1 import install
 def set_up(notebook="", as_in_the_course=False, eager=False):
     """Begin a notebook of this project, wherever Jupyter has started it.
 
-    The working directory becomes the project's folder, TensorFlow builds graphs and keeps quiet,
-    figures are stored as JPEG, which keeps the file small, and where a cell fails the notebook
-    says which one to go back to.
+    In a checkout the working directory becomes the project's folder. If the project is installed,
+    the notebook runs alone, in any folder: its results go there, its pictures come from the
+    package, and its weights are fetched once, into the user's cache. TensorFlow builds graphs and
+    prints no notices, figures are stored as JPEG, which keeps the file small, and a cell that fails
+    names the one to go back to.
 
     Arguments:
-    notebook -- name of the .ipynb file that calls this, in notebooks/
-    as_in_the_course -- True: what the assignment's own cells find, too. `import tensorflow` is
+    notebook -- name of the .ipynb file in notebooks/, for front ends that do not name it
+    as_in_the_course -- True: with what the assignment's own cells need. `import tensorflow` is
         TensorFlow 1 with its seeds, `scipy.misc.imread` is there, NumPy prints as it did in 2018.
     eager -- True: TensorFlow stays as it is today, without graphs
+
+    Raises RuntimeError if the weights cannot be fetched.
     """
-    os.chdir(PROJECT)
-    # the way to this file may have been a relative one, for the folder before
-    sys.path[:] = [str(PROJECT), *(path for path in sys.path if path not in (".", ".."))]
+    sys.path[:] = [path for path in sys.path if path not in (".", "..")]
+    if IN_CHECKOUT:
+        os.chdir(PROJECT)
+        sys.path.insert(0, str(PROJECT))
+    elif not OWN_WEIGHTS.exists():
+        _fetch_weights()
     if as_in_the_course:
         install()
     else:
@@ -39,3 +46,12 @@ def set_up(notebook="", as_in_the_course=False, eager=False):
 
         set_matplotlib_formats("jpeg")
     explain_failures(notebook)
+
+
+def _fetch_weights():
+    from nst.vgg.download import main  # here: most runs have the weights
+
+    try:
+        main([])
+    except SystemExit as error:
+        raise RuntimeError(str(error).strip()) from None

@@ -1,19 +1,20 @@
-"""TensorFlow 1's meaning on today's TensorFlow, for course notebooks left as they were in 2018.
+"""TensorFlow 1 on current TensorFlow, for course notebooks left as they were in 2018.
 
     %load_ext nst           as a notebook's first line
-    nst.lab.tf1.install()       the same in any Python, all but the magics
+    nst.lab.tf1.install()   the same in any Python, without the magics
     python -m nst kernel    installs the kernel "Course (TensorFlow 1)"; `make lab` does it
 
-What such a notebook finds again: TensorFlow 1 behind `import tensorflow`, drawing the random
-numbers of the published answers; the picture functions of `scipy.misc`; NumPy's old way to print
-and to name its types. All of it lasts until the kernel is restarted.
+Such a notebook finds again: TensorFlow 1 as `import tensorflow`, with the random numbers of the
+published answers and the usual parts of tf.contrib; the picture functions of `scipy.misc`; the old
+names of Pillow, imageio and NumPy, and NumPy's printing. All of it lasts until the kernel is
+restarted.
 """
 
 import builtins
 import sys
 import tempfile
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 from PIL import Image
@@ -21,26 +22,34 @@ from PIL import Image
 from nst.core.cli import Parser
 from nst.core.config import PACKAGE
 from nst.core.tensorflow import compute_whole_float32, import_tensorflow
+from nst.lab import scipy_misc
+from nst.lab.diagnosis import explain_failures
 
 KERNEL = "course-tf1"
 
 
 def load_ipython_extension(ipython):
-    """Turn the kernel of `ipython` into one of 2018: what `%load_ext nst` calls."""
+    """Turn the kernel of `ipython` into one of 2018; `%load_ext nst` calls this."""
 
     def magic(line):
         name, _, argument = line.lstrip("%").partition(" ")
         return ipython.run_line_magic(name, argument)
 
     ipython.magic = magic  # IPython 9 dropped get_ipython().magic("matplotlib inline")
+    ipython.register_magic_function(lambda line: None, magic_name="tensorflow_version")  # Colab's
     sys.path.insert(0, "")  # the notebook's own nst_utils.py before ours: since 7.2 '' comes late
     install()
+    explain_failures()
 
 
 def install():
-    """Give this process TensorFlow 1, `scipy.misc`, and NumPy's old printing and type names."""
+    """Give this process TensorFlow 1, `scipy.misc`, and the old names of NumPy and its kin."""
     _install_tensorflow()
     _install_scipy_misc()
+    _install_colab()
+    _install_imageio()
+    for old, new in {"ANTIALIAS": "LANCZOS", "CUBIC": "BICUBIC", "LINEAR": "BILINEAR"}.items():
+        vars(Image).setdefault(old, Image.Resampling[new])  # Pillow 10 dropped them
     np.set_printoptions(legacy="1.13")  # 6.76559, where NumPy 2 prints 6.7655926
     for name in ("bool", "int", "float", "complex", "object", "str"):
         vars(np).setdefault(name, getattr(builtins, name))  # NumPy 1.24 dropped np.float and kin
@@ -89,6 +98,12 @@ def _install_tensorflow():
     del tf1.__all__  # TensorFlow 2's
     sys.modules["tensorflow"] = tf1
 
+    from nst.lab.contrib import contrib_modules  # here: it imports scipy.optimize
+
+    modules = contrib_modules()
+    sys.modules.update(modules)
+    tf1.contrib = v1.contrib = modules["tensorflow.contrib"]
+
     # A `tf` that was imported before this ran means TensorFlow 1 from now on.
     for module in filter(None, map(sys.modules.get, ("__main__", "nst_utils"))):
         for name in [name for name, value in vars(module).items() if value is tensorflow]:
@@ -112,47 +127,44 @@ def _install_scipy_misc():
 
     # SciPy 1.12 emptied its scipy.misc, 2.0 has none: ours takes the name in any case.
     scipy.misc = sys.modules["scipy.misc"] = ModuleType("scipy.misc")
-    for function in (imread, imsave, imresize):
-        setattr(scipy.misc, function.__name__, function)
+    for name in ("imread", "imsave", "imresize", "fromimage", "toimage"):
+        setattr(scipy.misc, name, getattr(scipy_misc, name))
 
 
-def imread(name, flatten=False, mode=None):
-    """`scipy.misc.imread`: a file's pixels, uint8 of shape (H, W, 3) for an RGB picture."""
-    with Image.open(name) as image:
-        if flatten:
-            mode = "F"  # grey, float32
-        elif mode is None:
-            mode = {"1": "L", "P": "RGB"}.get(image.mode, image.mode)
-        return np.array(image.convert(mode))
+def _install_imageio():
+    """Let imageio write pictures of floats again, as far as its version 2.9 did."""
+    import imageio
+    import imageio.v2
+
+    write = imageio.v2.imwrite
+
+    def imwrite(uri, im, format=None, **kwargs):
+        im = np.asarray(im)
+        if im.dtype.kind == "f":
+            within = im.min() >= 0 and im.max() <= 1
+            im = np.asarray(scipy_misc.toimage(im, **({"cmin": 0, "cmax": 1} if within else {})))
+        return write(uri, im, format, **kwargs)
+
+    imageio.imwrite = imageio.imsave = imageio.v2.imwrite = imageio.v2.imsave = imwrite
 
 
-def imsave(name, arr, format=None):
-    """`scipy.misc.imsave`: write (H, W), (H, W, 3) or (H, W, 4) as a picture file."""
-    _picture(arr).save(name, format)
+def _install_colab():
+    """Let `from google.colab import drive, files` pass outside Colab; the files are local here."""
+    if "google.colab" in sys.modules:
+        return
 
+    def ignore(name, value=None):
+        def call(*args, **kwargs):
+            print(f"google.colab.{name} does nothing here: files are read beside the notebook")
+            return value
 
-def imresize(arr, size, interp="bilinear"):
-    """`scipy.misc.imresize`: `size` is (H, W), a percentage (int) or a factor (float)."""
-    image = _picture(arr)
-    if np.ndim(size) == 0:
-        factor = size / 100 if isinstance(size, int) else size
-        size = image.height * factor, image.width * factor
-    height, width = map(int, size)
-    return np.array(image.resize((width, height), Image.Resampling[interp.upper()]))
+        return call
 
-
-def _picture(arr):
-    """As in scipy.misc: uint8 stays, anything else is stretched from its own range to 0-255."""
-    arr = np.asarray(arr)
-    if arr.ndim != 2 and arr.shape[2:] not in ((3,), (4,)):
-        raise ValueError(
-            f"a picture has the shape (H, W), (H, W, 3) or (H, W, 4), this array has {arr.shape}:"
-            " take one image out of a batch with image[0]"
-        )
-    if arr.dtype != np.uint8:
-        low, high = arr.min(), arr.max()
-        arr = ((arr - low) * (255 / (high - low or 1)) + 0.5).astype(np.uint8)
-    return Image.fromarray(arr)
+    colab = sys.modules["google.colab"] = ModuleType("google.colab")
+    colab.drive = SimpleNamespace(mount=ignore("drive.mount"))
+    colab.files = SimpleNamespace(
+        upload=ignore("files.upload", {}), download=ignore("files.download")
+    )
 
 
 def main(arguments=None):

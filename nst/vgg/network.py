@@ -1,12 +1,13 @@
 """VGG as a graph: a dictionary of layers, frozen."""
 
+import os
 from contextlib import closing, contextmanager
 from typing import NamedTuple
 
 import numpy as np
 
 from nst.core import memory
-from nst.core.config import BYTES_PER_PIXEL, CONFIG, image_size
+from nst.core.config import BYTES_PER_PIXEL, CONFIG, COURSE_WEIGHTS, OWN_WEIGHTS, image_size
 from nst.core.hardware import choose_kernels, computes_bfloat16
 from nst.core.tensorflow import compute_whole_float32, import_tensorflow
 from nst.vgg.frozen import (
@@ -51,10 +52,12 @@ def load_vgg_model(
     """
     if tf.executing_eagerly():
         raise RuntimeError(
-            "TensorFlow is in eager mode, but VGG is built as a graph: call "
-            "tf.disable_v2_behavior() right after the imports"
+            "TensorFlow is in eager mode, but VGG is built as a graph: choose the kernel “Course "
+            "(TensorFlow 1)”, or put %load_ext nst before the imports"
         )
     height, width = image_size(height, width)
+    if str(path) == COURSE_WEIGHTS and not os.path.exists(path):
+        path = OWN_WEIGHTS  # the notebook is not in the project's folder
     precision = choose_precision(precision)
     graph = tf.get_default_graph()
     owner = session_of_the_graph() or graph  # of the weights

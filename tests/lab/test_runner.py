@@ -10,7 +10,6 @@ import textwrap
 
 import nbformat
 import pytest
-from nbclient.exceptions import CellExecutionError
 
 from nst.core.config import BYTES_PER_PIXEL
 from nst.core.memory import free_memory
@@ -194,7 +193,7 @@ def test_a_failed_run_leaves_the_good_copy_and_no_shipped_output(tmp_path):
         cell.outputs = [nbformat.v4.new_output("stream", text="as shipped")]
         cell.execution_count = 7
     nbformat.write(notebook, path)
-    with pytest.raises(CellExecutionError, match="division by zero"):
+    with pytest.raises(runner.CellFailed, match="division by zero"):
         runner.run(path, tmp_path / "made", {})
     assert (tmp_path / "made" / "some.ipynb").read_bytes() == good
     unfinished = tmp_path / "made" / "some_unfinished.ipynb"
@@ -217,7 +216,8 @@ def small_disk():
 def test_on_a_full_disk_the_first_error_is_the_one_that_is_told(tmp_path):
     fill = "print('x' * 200_000)\nraise OSError('the picture cannot be written')"
     path = write_notebook(tmp_path / "some.ipynb", fill)
-    with pytest.raises(SystemExit, match=r"^\nOSError: the picture cannot be written$"):
+    message = r"^\nCode cell 1, line 2: raise OSError.*\n  OSError: the picture cannot be written$"
+    with pytest.raises(SystemExit, match=message):
         runner.main([str(path), "--output", str(tmp_path / "made")])
     assert list((tmp_path / "made").iterdir()) == []
 
@@ -287,6 +287,61 @@ def test_a_kernel_that_is_killed_gets_one_sentence(tmp_path, capfd, monkeypatch)
     assert "make room and continue from its last report: " in said
     assert said.endswith(f"run --output={tmp_path / 'made'} --resume=1 {path}")
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_cell_that_fails_is_named_with_its_line_the_reason_and_the_copy(tmp_path):
+    path = write_notebook(tmp_path / "some.ipynb", "print(1)", "x = 1\nx.shape")
+    assert refused(path, "--output", tmp_path / "made") == (
+        "Code cell 2, line 2: x.shape\n"
+        "  AttributeError: 'int' object has no attribute 'shape'\n"
+        f"The executed copy: {os.path.relpath(tmp_path / 'made' / 'some_unfinished.ipynb')}"
+    )
+
+
+def test_a_course_notebook_s_failure_ends_in_the_diagnosis_of_the_kernel(tmp_path):
+    sources = ["import tensorflow as tf\nsess = tf.Session()", "y = 1", "del y", "print(y)"]
+    path = write_notebook(tmp_path / "old.ipynb", *sources)
+    said = refused(path, "--output", tmp_path / "made").splitlines()
+    assert said[0] == "Code cell 4, line 1: print(y)"
+    assert said[2] == ("  name 'y' is not defined: run first the cell that begins with “y = 1”")
+
+
+@pytest.mark.parametrize("command", ["!read -p 'Proceed? ' answer", "!cat"])
+def test_a_command_that_reads_from_the_terminal_ends(tmp_path, command):
+    path = write_notebook(tmp_path / "some.ipynb", f"{command}\n!echo done")
+    runner.run(path, tmp_path / "made", {})
+    assert "done\n" in printed(tmp_path / "made" / "some.ipynb")[0]
+
+
+def test_a_script_runs_as_a_notebook(tmp_path, capsys):
+    (tmp_path / "old.py").write_text(
+        "import argparse, tensorflow as tf\nargs = argparse.ArgumentParser().parse_args()\n"
+        "# In[2]:\nprint(tf.Session().run(tf.constant(3)), __file__)\n"
+        "if __name__ == '__main__':\n    open('made.txt', 'w').close()\n",
+        encoding="utf-8-sig",
+    )
+    runner.main([str(tmp_path / "old.py"), "--output", str(tmp_path / "made")])
+    assert capsys.readouterr().out.startswith("3 old.py\nFinished in ")
+    assert {p.name for p in (tmp_path / "made").iterdir()} == {"old.ipynb", "made.txt"}
+
+
+def test_a_byte_order_mark_is_no_damage(tmp_path):
+    path = write_notebook(tmp_path / "some.ipynb", "print(1)")
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert [cell.source for cell in runner.read_notebook(path).cells] == ["print(1)"]
+
+
+def test_what_was_made_is_known_on_a_disk_whose_clock_is_behind(tmp_path, capsys):
+    made = tmp_path / "made" / "evolution.gif"
+    source = f"""
+        import os
+        from pathlib import Path
+        Path({str(made)!r}).touch()
+        os.utime({str(made)!r}, (1, 1))
+    """
+    path = write_notebook(tmp_path / "some.ipynb", source)
+    runner.main([str(path), "--output", str(tmp_path / "made")])
+    assert "evolution.gif" in capsys.readouterr().out
 
 
 # --- what is refused -----------------------------------------------------------------------------

@@ -257,12 +257,17 @@ def test_load_ext_in_a_plain_kernel_runs_an_untouched_notebook_with_our_helper(c
     assert nb.cells[0].outputs == []  # loading TensorFlow is silent
 
 
-def test_make_run_takes_an_untouched_notebook(course_folder, tmp_path, capsys):
+def test_make_run_takes_an_untouched_notebook(course_folder, tmp_path_factory, capsys):
     path = course_folder / "kept_since_2018.ipynb"
     nbformat.write(notebook(), path)
-    runner.run(path, tmp_path / "executed", {})
-    assert_ran_as_in_2018(capsys.readouterr().out, course_folder)
-    assert (tmp_path / "executed" / path.name).exists()
+    before = sorted(course_folder.rglob("*"))
+    executed = tmp_path_factory.mktemp("made") / "executed"
+    runner.run(path, executed, {})
+    printed = capsys.readouterr().out
+    (executed / "output").symlink_to(executed)  # where `assert_ran_as_in_2018` looks
+    assert_ran_as_in_2018(printed, executed)
+    assert (executed / path.name).exists()
+    assert sorted(course_folder.rglob("*")) == before  # the run had a folder of its own
 
 
 def test_only_a_notebook_for_tensorflow_1_itself_is_a_course_notebook():
@@ -332,32 +337,6 @@ print(json.dumps({
     }
 
 
-def test_a_saved_picture_reads_back(tmp_path):
-    pixels = np.random.default_rng(0).integers(0, 256, (4, 5, 3), np.uint8)
-    tf1.imsave(tmp_path / "picture.png", pixels)
-    np.testing.assert_array_equal(tf1.imread(tmp_path / "picture.png"), pixels)
-    grey = tf1.imread(tmp_path / "picture.png", flatten=True)
-    np.testing.assert_allclose(grey, pixels @ [0.299, 0.587, 0.114], atol=1)  # ITU-R BT.601 luma
-
-
-def test_a_picture_of_floats_is_stretched_from_its_range(tmp_path):
-    tf1.imsave(tmp_path / "grey.png", np.array([[-1.0, 0.0], [1.0, 3.0]]))
-    expected = [[0, 64], [128, 255]]  # 255 * (x + 1) / 4, rounded
-    np.testing.assert_array_equal(tf1.imread(tmp_path / "grey.png"), expected)
-
-
-@pytest.mark.parametrize("size", [(30, 40), 50, 0.5])
-def test_imresize_takes_height_and_width_percent_or_factor(size):
-    constant = np.full((60, 80, 3), 7, np.uint8)
-    small = tf1.imresize(constant, size)
-    np.testing.assert_array_equal(small, constant[:30, :40])
-
-
-def test_a_batch_is_no_picture():
-    with pytest.raises(ValueError, match=r"array has \(1, 300, 400, 3\).*image\[0\]"):
-        tf1.imsave("never.png", np.zeros((1, 300, 400, 3)))
-
-
 @pytest.mark.parametrize("collects", [True, False])
 def test_tensorflow_is_spared_the_garbage_collector(collects):
     facts = python(f"""
@@ -381,3 +360,91 @@ names = [tf.Session, scipy.io.loadmat, scipy.misc.imread, Image.new, plt.imshow,
 print(json.dumps([name.__name__ for name in names] + [os.sep, len(sys.argv)]))
 """)
     assert facts == ["Session", "loadmat", "imread", "new", "imshow", "imshow", "zeros", os.sep, 1]
+
+
+def test_old_names_of_libraries_are_there_again(tmp_path):
+    facts = python(f"""
+import json, os
+os.chdir({str(tmp_path)!r})
+from nst.lab import tf1
+tf1.install()
+import imageio
+import numpy as np
+from google.colab import drive, files
+from PIL import Image
+drive.mount("/content/drive")
+imageio.imwrite("unit.png", np.array([[0.0, 0.5, 1.0]]))
+imageio.imsave("range.png", np.array([[-1.0, 1.0, 3.0]]))
+print(json.dumps({{
+    "pictures": [np.asarray(Image.open(n + ".png")).tolist() for n in ("unit", "range")],
+    "antialias": Image.ANTIALIAS == Image.LANCZOS,
+    "uploaded": files.upload(),
+}}))
+""")
+    pictures = [[[0, 128, 255]], [[0, 128, 255]]]
+    assert facts == {"pictures": pictures, "antialias": True, "uploaded": {}}
+
+
+def test_contrib_s_scipy_optimizer_and_layers_work_again():
+    facts = python("""
+import json
+from nst.lab import tf1
+tf1.install()
+import numpy as np
+import tensorflow as tf
+from tensorflow.contrib.opt import ScipyOptimizerInterface
+from tensorflow.contrib.layers import flatten
+
+x = tf.Variable(np.full([1, 2, 3], 5.0, np.float32))
+target = tf.constant(np.arange(6.0, dtype=np.float32).reshape(1, 2, 3))
+loss, seen = tf.reduce_sum(tf.square(x - target)), []
+optimizer = ScipyOptimizerInterface(loss, options={"maxiter": 20}, var_to_bounds={x: (0, 4)})
+W = tf.contrib.layers.fully_connected(flatten(x), 3, activation_fn=None)
+regularizer = tf.contrib.layers.l2_regularizer(0.5)(tf.constant([3.0, 4.0]))
+initializer = tf.contrib.layers.xavier_initializer(seed=1)([100, 100])
+try:
+    tf.contrib.slim
+except AttributeError as error:
+    slim = str(error)
+with tf.Session() as sess:
+    sess.run(tf.global_variables_initializer())
+    operations = len(tf.get_default_graph().get_operations())
+    optimizer.minimize(sess, fetches=[loss], loss_callback=seen.append)
+    found = sess.run(x)
+    print(json.dumps({
+        "found": np.round(found, 3).ravel().tolist(),
+        "falls": bool(seen[-1] < seen[0]),
+        "small graph": len(tf.get_default_graph().get_operations()) == operations,
+        "connected": W.shape.as_list(),
+        "regularizer": float(sess.run(regularizer)),
+        "largest": bool(abs(sess.run(initializer)).max() <= (6 / 200) ** 0.5),
+        "slim": slim,
+    }))
+""")
+    assert facts == {
+        "found": [0, 1, 2, 3, 4, 4],  # the bound
+        "falls": True,
+        "small graph": True,
+        "connected": [1, 3],
+        "regularizer": 6.25,  # 0.5 * (9 + 16) / 2
+        "largest": True,
+        "slim": "tensorflow.contrib.slim ended with TensorFlow 1: install tf_slim and import it",
+    }
+
+
+@pytest.mark.parametrize(
+    ("source", "of_2018"),
+    [
+        ("import tensorflow as tf\nsess = tf.Session()", True),
+        ("import tensorflow as tf\ntf.compat.v1.disable_eager_execution()\ntf.Session()", True),
+        ("from nst_utils import *\nimg = scipy.misc.imread('a.jpg')", True),
+        ("import tensorflow as tf\nx = tf.placeholder(tf.float32)", True),
+        ("import tensorflow.compat.v1 as tf\ntf.disable_v2_behavior()\ntf.Session()", False),
+        ("from tensorflow.compat import v1 as tf\ntf.Session()", False),
+        ("import tensorflow as tf\ntf.compat.v1.Session()", False),
+        ("import tensorflow as tf\nprint(tf.__version__)", False),
+    ],
+)
+def test_a_notebook_for_tensorflow_1_is_known_by_its_code(source, of_2018):
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+    assert runner.is_course_notebook(notebook) is of_2018
