@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from nst.core.config import PROJECT
 from nst.vgg.tiny import write_fake_vgg
 from tests.conftest import ROOT
 
@@ -123,9 +124,10 @@ def test_weights_land_in_the_users_cache(nst, weights, home):
     assert str(weights) in "".join(nst("weights", "--help").split())
 
 
-def test_missing_weights_are_told_with_the_command_that_is_there(nst, weights):
+def test_missing_weights_are_refused_with_the_command_of_an_installation(nst, weights):
     weights.unlink(missing_ok=True)
-    said = nst("run", "--iterations", 2, "--output", "o ut", status=1)
+    images = PROJECT / "images"
+    said = nst("paint", images / "pyramid.jpg", images / "kashi.jpg", "--size=48", status=1)
     assert f"{weights} not found: run nst weights" in said
 
 

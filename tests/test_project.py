@@ -164,4 +164,4 @@ def test_a_console_without_a_character_gets_another_one(code_page):
     )
     sign = "×".encode(code_page, "replace")
     assert run.returncode == 1
-    assert re.match(rb"\s*reading a picture at 99999999" + re.escape(sign), run.stderr)
+    assert re.match(rb"\s*reading an image at 99999999" + re.escape(sign), run.stderr)
