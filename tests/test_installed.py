@@ -127,7 +127,9 @@ def test_weights_land_in_the_users_cache(nst, weights, home):
 def test_missing_weights_are_refused_with_the_command_of_an_installation(nst, weights):
     weights.unlink(missing_ok=True)
     images = PROJECT / "images"
-    said = nst("paint", images / "pyramid.jpg", images / "kashi.jpg", "--size=48", status=1)
+    said = nst(
+        "paint", images / "pyramid.jpg", images / "kashi.jpg", "--output=o ut/a.jpg", status=1
+    )
     assert f"{weights} not found: run nst weights" in said
 
 
