@@ -1,217 +1,125 @@
-"""Paint from the terminal: what it shows, the picture in the making, and Ctrl-C."""
+"""The command `nst paint`: its options, intermediate results, and Ctrl-C."""
 
 import os
-import signal
 import sys
 import tempfile
-import threading
 import time
 from contextlib import closing, suppress
-from functools import partial
 from pathlib import Path
 
-from nst.core.cli import Parser, own_path, whole_number, yes_or_no
-from nst.core.config import CONFIG, PROJECT
+from nst.core.cli import Parser, number, one_of, user_path, whole_number
+from nst.core.config import CONFIG, PROJECT, SHORTEST_SIDE
+from nst.core.files import reserved_path
 from nst.core.images import (
-    SHORTEST_SIDE,
+    PICTURE_EXTENSIONS,
     check_picture_path,
     fit_size,
     load_image,
     save_image,
 )
-from nst.painting.checkpoint import hashes, load_state, save_state, state_path
-from nst.painting.options import STRENGTHS, load_painter, unused_output_path
+from nst.core.interrupts import InterruptGuard, exit_now
+from nst.core.progress import ProgressLine, format_duration
+from nst.painting.options import STRENGTHS, describe, load_painter, output_paths
 
-SECONDS_PER_PICTURE = 5  # at least, from one writing of the picture in the making to the next
-SECONDS_PER_LINE = 10  # of a log, which cannot overwrite a line
-
-
-class ProgressLine:
-    """A line that a terminal rewrites; a log gets a new one every SECONDS_PER_LINE."""
-
-    def __init__(self):
-        self._shown = ""  # stands on the terminal now
-        self._printed = -SECONDS_PER_LINE
-
-    def show(self, progress):
-        """Show how far a painting is."""
-        line = describe(progress)
-        if sys.stdout.isatty():
-            print(f"\r{line:{len(self._shown)}}", end="", flush=True)
-            self._shown = line
-        elif time.monotonic() >= self._printed + SECONDS_PER_LINE:
-            print(line, flush=True)
-            self._printed = time.monotonic()
-
-    def say(self, text):
-        """Print a line for good."""
-        self.end()
-        print(text, flush=True)
-
-    def end(self):
-        """Leave the line as it is."""
-        if self._shown:
-            print(flush=True)
-        self._shown = ""
+SECONDS_PER_SAVE = 5  # at least, between two intermediate results
+EXPECTED_ERRORS = FloatingPointError, ImportError, MemoryError, OSError, ValueError
 
 
-def describe(progress):
-    """Say in one line how far a painting is."""
-    height, width = progress.image.shape[1:3]
-    line = f"  level {progress.level} of {progress.levels}, {width}×{height} pixels"
-    if progress.tiles > 1:
-        line += f" in {progress.tiles} tiles"
-    line += f"   {progress.done:4.0%} done"
-    if progress.seconds_left is not None:
-        minutes, seconds = divmod(round(progress.seconds_left), 60)
-        line += f"   {minutes} min {seconds:2} s left"
-    return line
-
-
-class Brake:
-    """Ctrl-C: the first asks the painter to stop, a second one ends the program at once.
-
-    Before there is a picture, the first one ends it too: importing libraries knows no stop.
-    """
-
-    def __init__(self):
-        self.pulled = False
-        self.ready = False  # there is a picture to keep
-        self.writing = False  # a file, which is to be whole or not at all
-
-    def __enter__(self):
-        if threading.current_thread() is threading.main_thread():  # no other one hears of Ctrl-C
-            self._before = signal.signal(signal.SIGINT, self._on_signal)
-        return self
-
-    def __exit__(self, *_):
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, self._before)
-
-    def _on_signal(self, *_):
-        if self.ready and not self.pulled:
-            self.pulled = True
-            os.write(1, b"\n  stopping; Ctrl-C again ends it at once\n")
-            return
-        if self.writing:
-            raise KeyboardInterrupt  # so that the file's temporary folder goes
-        os.write(1, b"\nStopped\n")
-        os._exit(128 + signal.SIGINT)  # nor wait for the evaluation under way
-
-
-# --- the picture in the making -------------------------------------------------------------------
-
-
-class Keeper:
-    """Writes the picture in the making, always at full size, to where the result will be.
-
-    As a level in tiles begins, whose evaluations are long, the picture is written in any case, and
-    what is needed to go on with that level.
+class IntermediateResults:
+    """Saves intermediate results, at full size, to the output path, and each level's to a folder.
 
     Arguments:
-    identify -- function that returns the painting's `hashes`
+    path -- of the result
+    steps -- folder for the picture of each level, or None
     """
 
-    def __init__(self, path, brake, line, identify):
-        self._path, self._brake, self._line, self._identify = path, brake, line, identify
+    def __init__(self, path, guard, line, steps=None):
+        self._path, self._guard, self._line, self._steps = path, guard, line, steps
         self._due = 0.0
-        self._level = 1  # the last one that was seen to begin
+        self._last = None
         self._failed = False
 
     def offer(self, progress):
-        """Write a picture where the last one is some seconds old; a full disk stops no painting."""
-        begins = progress.tiles > 1 and progress.level > self._level
-        if time.monotonic() < self._due and not begins:
-            return
-        begun, self._level = time.monotonic(), progress.level
+        """Save if the last save is some seconds old, or a level has ended."""
+        last, self._last = self._last, progress
+        if last and progress.level > last.level:
+            self._try(self._save_step, last)
+            self._due = 0.0
+        if time.monotonic() >= self._due:
+            begun = time.monotonic()
+            self._try(self._save, self._path, progress)
+            # a large picture takes a second to save: let that be a small share
+            self._due = time.monotonic() + max(SECONDS_PER_SAVE, 10 * (time.monotonic() - begun))
+
+    def _try(self, save, *arguments):
+        """Save; a full disk does not stop the run."""
         try:
-            self._write(self._path, progress, begins)
+            save(*arguments)
         except OSError as error:
             if not self._failed:
-                self._line.say(f"  {error}; painting goes on")
+                self._line.print(f"  {error}; painting continues")
             self._failed = True
-        # a large picture takes a second: let it be a small share
-        self._due = time.monotonic() + max(SECONDS_PER_PICTURE, 10 * (time.monotonic() - begun))
 
     def finish(self, progress):
-        """Write the result, or, where that fails, into a temporary folder: then OSError says so."""
+        """Save the result; if that fails, save it to a temporary folder and raise OSError."""
         try:
-            self._write(self._path, progress)
+            self._save(self._path, progress)
+            self._save_step(progress)
         except OSError as error:
             try:
                 other = Path(tempfile.mkdtemp(prefix="nst-"), self._path.name)
-                self._write(other, progress)
+                self._save(other, progress)
             except OSError:
                 raise error from None
-            raise OSError(f"{error}; until then the picture is kept as {other}") from None
+            raise OSError(f"{error}; until then the picture is in {other}") from None
 
-    def _write(self, path, progress, with_state=False):
-        self._brake.writing = True
+    def _save_step(self, progress):
+        if self._steps:
+            path = self._steps / f"{self._path.stem}_level_{progress.level}{self._path.suffix}"
+            self._save(path, progress, progress.image)
+
+    def _save(self, path, progress, image=None):
+        self._guard.writing = True
         try:
-            save_image(path, progress.full_size())
-            if with_state:
-                save_state(path, self._identify(), progress)
+            save_image(path, progress.full_size() if image is None else image)
         finally:
-            self._brake.writing = False
+            self._guard.writing = False
+
+
+def paint_from_terminal(content, styles, output, settings, steps=None):
+    """Paint a picture into the file `output` and show the progress in the terminal.
+
+    Arguments:
+    content, styles, settings -- as for `nst.painting.painter.paint`
+    output -- Path that does not exist
+    steps -- Path of a folder for the picture of each level, or None
+
+    Returns:
+    the last Progress, and whether Ctrl-C stopped it
+
+    Raises OSError, ValueError, FloatingPointError or MemoryError.
+    """
+    line = ProgressLine()
+    with InterruptGuard() as guard:
+        paint = load_painter()
+        results = IntermediateResults(output, guard, line, steps)
+        with closing(paint(content, styles, **settings)) as painting:
+            for progress in painting:
+                guard.ready = True
+                line.show(describe(progress))
+                if guard.stopping:
+                    break
+                results.offer(progress)
+            line.end()
+            results.finish(progress)
+            return progress, guard.stopping
 
 
 # --- the command ---------------------------------------------------------------------------------
 
 
-def paint_from_terminal(content, styles, output, settings, resume=False):
-    """Paint a picture into the file `output`, and tell the terminal how far it is.
-
-    Arguments:
-    content, styles, settings -- as `nst.painting.painter.paint` takes them
-    output -- Path that does not exist yet
-    resume -- True goes on with the painting whose state is beside `output`
-
-    Returns:
-    the last Progress, and whether it was stopped
-
-    Raises OSError, ValueError, FloatingPointError or MemoryError.
-    """
-    line = ProgressLine()
-    with Brake() as brake:
-        paint = load_painter()
-        identify = partial(hashes, content, styles, settings)
-        keeper = Keeper(output, brake, line, identify)
-        if resume:
-            settings = settings | {"resume": load_state(output, identify())}
-        with closing(paint(content, styles, **settings)) as painting:
-            for progress in painting:
-                brake.ready = True
-                line.show(progress)
-                if brake.pulled:
-                    break
-                keeper.offer(progress)
-            line.end()
-            keeper.finish(progress)
-            if not brake.pulled:
-                state_path(output).unlink(missing_ok=True)
-            return progress, brake.pulled
-
-
-def check(args):
-    """Find, before TensorFlow is imported, what can be wrong; return the size (height, width)."""
-    size = fit_size(args.content, args.size)
-    for path in (args.content, *args.styles):
-        load_image(path, 16, 16)
-    check_picture_path(args.output)
-    if args.output.exists() and not args.resume:
-        raise FileExistsError(
-            f"{args.output} is already there: move it away, or choose another name for the result"
-        )
-    return size
-
-
-def strength(text):
-    """Read a strength: a number, or the name of one."""
-    return STRENGTHS[text] if text in STRENGTHS else float(text)
-
-
 def weighted(text):
-    """Read a style picture with its weight, 1 where none is given: painting.jpg:2."""
+    """Parse a style image with its weight, by default 1: painting.jpg:2."""
     path, _, weight = text.rpartition(":")
     with suppress(ValueError):
         if path and not os.path.exists(text):
@@ -220,83 +128,133 @@ def weighted(text):
 
 
 def parse(arguments):
-    """Read the command line of `nst paint`."""
+    """Parse the command line of `nst paint`."""
     parser = Parser(
         prog="nst paint",
-        description="Paint a photograph in the manner of a painting, from coarse to fine. Ctrl-C "
-        "keeps the picture so far.",
+        description="Paint a photo in the style of a painting, coarse to fine. Ctrl-C keeps the "
+        "picture so far.",
         epilog="example: nst paint photo.jpg painting.jpg --size 1200 --strength light",
     )
-    parser.add_argument("content", help="photograph to be painted")
-    parser.add_argument(
-        "styles",
-        nargs="+",
+    parser.add_input("content", required=True, help="photo, or a folder of photos")
+    parser.add_input(
+        "style",
+        dest="styles",
+        action="append",
         type=weighted,
-        metavar="style",
-        help="painting in whose manner; several, perhaps with weights: one.jpg:2 other.jpg:1",
+        required=True,
+        help="painting whose style to use; several with weights: one.jpg:2 other.jpg:1",
     )
     parser.add_argument(
-        "--size", type=whole_number(SHORTEST_SIDE), default=800, help="longest side in pixels: 800"
+        "--size",
+        type=whole_number(SHORTEST_SIDE),
+        default=800,
+        help="longest side in pixels (default: 800)",
     )
     parser.add_argument(
         "--strength",
-        type=strength,
+        type=number(0, 1, STRENGTHS),
         default=STRENGTHS["medium"],
-        help="of the style: light, medium (default), strong, or a number from 0 to 1",
+        help="light (texture and color), medium (strokes, default), strong (the style's shapes), "
+        "or a number from 0 to 1",
     )
     parser.add_argument(
+        "--colors",
         "--colours",
-        choices=("style", "content"),
+        type=one_of("style", "content"),
         default="style",
-        help="whose colours: style (default) or content",
+        help="whose colors: style (default) or content",
     )
     parser.add_argument(
-        "--strokes", type=float, default=1.0, help="size of the strokes: 2 doubles, 0.5 halves it"
+        "--strokes",
+        type=number(0.25, 4, example=2),
+        default=1.0,
+        help="size of the strokes: 2 doubles, 0.5 halves it",
     )
-    parser.add_argument("--precision", default="auto", help="float32, bfloat16 or auto (default)")
-    parser.add_argument("--memory", type=float, help="GB to take, default: half of what is free")
+    parser.add_argument(
+        "--precision",
+        type=one_of("float32", "bfloat16", "auto"),
+        default="auto",
+        help="float32, bfloat16 or auto (default)",
+    )
+    parser.add_argument(
+        "--memory",
+        type=number(0, example=6),
+        help="GB that may be used (default: half of the free memory)",
+    )
     parser.add_argument(
         "--weights", default=PROJECT / CONFIG.VGG_MODEL, help="weight file of VGG-19"
     )
     parser.add_argument(
-        "--output", type=own_path, help="picture to write, default: output/<content>_<style>.jpg"
+        "--output",
+        type=user_path,
+        help="result (default: output/<content>_<style>.jpg); for a folder of photos, a folder",
     )
     parser.add_argument(
-        "--resume",
-        nargs="?",
-        type=yes_or_no,
-        const=True,
-        help="go on with a large painting that was stopped",
+        "--steps", type=user_path, help="folder in which to keep the picture of each level"
     )
     args = parser.parse_args(arguments)
     args.styles = dict(args.styles)
-    args.output = args.output or unused_output_path(args.content, args.styles, args.resume)
     return args
 
 
 def main(arguments=None):
     """Run the command `nst paint`."""
     args = parse(arguments)
-    begun = time.monotonic()
-    settings = {name: getattr(args, name) for name in ("size", "strength", "colours", "strokes")}
+    settings = {name: getattr(args, name) for name in ("size", "strength", "colors", "strokes")}
     settings |= {"precision": args.precision, "model": args.weights, "memory": args.memory}
     try:
-        height, width = check(args)
-        names = " and ".join(os.path.basename(path) for path in args.styles)
-        print(f"{os.path.basename(args.content)} in the manner of {names}, {width}×{height} pixels")
-        progress, stopped = paint_from_terminal(
-            args.content, args.styles, args.output, settings, args.resume
-        )
-    except (FloatingPointError, ImportError, MemoryError, OSError, ValueError) as error:
+        if os.path.isdir(args.content):
+            failed = paint_folder(args, settings)
+        else:
+            failed = []
+            paint_photo(args.content, _names(args, args.content), args, settings)
+    except EXPECTED_ERRORS as error:
         sys.exit(str(error))
     except KeyboardInterrupt:
-        os._exit(128 + signal.SIGINT)
-    path = os.path.relpath(args.output)
+        exit_now()
+    if failed:
+        sys.exit(f"{len(failed)} of the photos failed: {', '.join(failed)}")
+
+
+def paint_folder(args, settings):
+    """Paint all photos of the folder `args.content`; return the names of those that failed."""
+    photos = sorted(
+        path for path in Path(args.content).iterdir() if path.suffix.lower() in PICTURE_EXTENSIONS
+    )
+    if not photos:
+        raise FileNotFoundError(f"{args.content} contains no photos: name another folder")
+    if args.output and args.output.suffix:
+        raise ValueError(f"{args.output} would hold several photos: name a folder for the results")
+    failed = []
+    for photo in photos:
+        folder = [args.output] if args.output else []
+        try:
+            if paint_photo(photo, output_paths(photo, args.styles, *folder), args, settings):
+                break
+        except EXPECTED_ERRORS as error:
+            print(error, flush=True)
+            failed.append(photo.name)
+    return failed
+
+
+def _names(args, content):
+    return [args.output] if args.output else output_paths(content, args.styles)
+
+
+def paint_photo(content, names, args, settings):
+    """Paint one photo into the first of `names` that is free; return whether Ctrl-C stopped it."""
+    begun = time.monotonic()
+    height, width = fit_size(content, args.size)  # finds errors before TensorFlow's slow import
+    for path in (content, *args.styles):
+        load_image(path, 16, 16)
+    with reserved_path(names) as output:
+        check_picture_path(output)
+        styles = " and ".join(os.path.basename(path) for path in args.styles)
+        print(f"{os.path.basename(content)} in the style of {styles}, {width}×{height} pixels")
+        progress, stopped = paint_from_terminal(content, args.styles, output, settings, args.steps)
+    path = os.path.relpath(output)
     if stopped:
-        print(f"Stopped when {progress.done:.0%} was done: the picture so far is {path}")
-        if state_path(args.output).exists():
-            again = "RESUME=1" if "MAKELEVEL" in os.environ else "--resume"
-            print(f"The same command with {again} goes on with level {progress.level}")
+        print(f"Stopped at {progress.done:.0%}: the picture so far is {path}")
     else:
-        minutes, seconds = divmod(round(time.monotonic() - begun), 60)
-        print(f"Finished in {minutes} min {seconds} s: {path}")
+        print(f"Finished in {format_duration(time.monotonic() - begun)}: {path}")
+    return stopped

@@ -1,70 +1,48 @@
-"""How much of a painting is done, and how long the rest takes."""
+"""The share of the work that is done, and the time that the rest takes."""
 
 import time
 
-import numpy as np
-
-PASSES = 1.2  # of the style and of the content through a network, in evaluations
-BEGIN = 0.35  # seconds: what else a level begins with, pictures and graphs
-OVERHEAD = 5000  # pixels: what an evaluation takes beside its own, as a share of the work
-BESIDE = 0.033  # seconds: the same on processors of 2023, before two levels have shown it
-SURE = 3  # evaluations, from the second on, after which the first estimate is made
+SETUP_EVALUATIONS = 1.2  # set-up passes of a level (style and content), in units of one evaluation
+OVERHEAD_PIXELS = 5000  # fixed cost of an evaluation, expressed in pixels
+MIN_SAMPLES = 3  # evaluations before the first estimate
 
 
-def total_work(pixels, counts):
-    """Add up the work of all levels, in pixels; see `Clock`."""
-    return float(np.add(counts, PASSES) @ np.add(pixels, OVERHEAD))
+def total_work(plans):
+    """Return the work of some levels, in pixels that the network sees; see `LevelPlan`."""
+    return sum((p.evaluations + SETUP_EVALUATIONS) * (p.work + OVERHEAD_PIXELS) for p in plans)
 
 
-class Clock:
-    """Estimates the time left: work is pixels times evaluations."""
+class Eta:
+    """Estimates the time left from the work that is left and the speed so far."""
 
-    def __init__(self, pixels, counts):
-        """Begin nothing yet.
+    def __init__(self, plans):
+        self._plans, self._total = plans, total_work(plans)
+        self._seconds = self._work = self._samples = 0
 
-        Arguments:
-        pixels -- that an evaluation takes at each level
-        counts -- of evaluations, for each level
-        """
-        self._pixels, self._counts = pixels, counts
-        self._seconds = {}  # of an evaluation, by level
-
-    def begin(self, number):
-        """Note that a level begins."""
-        self._number, self._ticks = number, [time.perf_counter()]
+    def begin(self, index):
+        """Begin a level."""
+        self._index, self._evaluated, self._last = index, 0, None
 
     def tick(self):
-        """Note an evaluation; return `now`."""
-        self._ticks.append(time.perf_counter())
+        """Count an evaluation; return `now`."""
+        now, plan = time.perf_counter(), self._plans[self._index]
+        self._evaluated += 1
+        if self._last is not None:  # the first evaluation of a level also builds its graph
+            if self._samples and self._evaluated == 2:
+                self._seconds, self._work = 0.3 * self._seconds, 0.3 * self._work
+            self._seconds += now - self._last
+            self._work += plan.work + OVERHEAD_PIXELS
+            self._samples += 1
+        self._last = now
         return self.now()
 
     def now(self):
-        """Return the share of the work that is done and the seconds left, None until known."""
-        number = self._number
-        taken = np.diff(self._ticks)[1:]  # without the first, which comes with what has to be built
-        left = np.add(self._counts, PASSES)  # evaluations
-        left[:number] = 0
-        if len(self._ticks) > 1:
-            left[number] = self._counts[number] - len(self._ticks) + 1
-        work_left = left @ np.add(self._pixels, OVERHEAD)
-        done = 1 - float(work_left) / total_work(self._pixels, self._counts)
-        if len(taken) >= (1 if self._seconds else SURE):
-            self._seconds[number] = float(np.median(taken))  # some are slow
-        if not self._seconds:
-            return done, None
-        pixel, beside = self._fit()
-        later = len(self._pixels) - number - 1
-        return done, float(left @ np.add(np.multiply(self._pixels, pixel), beside)) + later * BEGIN
-
-    def _fit(self):
-        """Return the seconds of an evaluation for each pixel, and beside them, by the last levels.
-
-        One level alone does not show what goes beside; it is taken for BESIDE then.
-        """
-        *before, number = self._seconds
-        seconds, pixels = self._seconds[number], self._pixels[number]
-        pixel = (seconds - min(BESIDE, 0.75 * seconds)) / pixels
-        if before:
-            slope = (seconds - self._seconds[before[-1]]) / (pixels - self._pixels[before[-1]])
-            pixel = min(max(slope, 0.1 * seconds / pixels), seconds / pixels)
-        return pixel, seconds - pixel * pixels
+        """Return the share of the work that is done, and the seconds left or None if unknown."""
+        plan = self._plans[self._index]
+        left = total_work(self._plans[self._index + 1 :])
+        evaluations = plan.evaluations - self._evaluated
+        if not self._evaluated:
+            evaluations += SETUP_EVALUATIONS
+        left += evaluations * (plan.work + OVERHEAD_PIXELS)
+        known = self._samples >= MIN_SAMPLES
+        return 1 - left / self._total, left * self._seconds / self._work if known else None

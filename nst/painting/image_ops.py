@@ -1,44 +1,44 @@
-"""Normalised images from one size, and one set of colours, to another."""
+"""Operations on normalized images: resampling, smoothing, and matching colors."""
 
 import numpy as np
 from PIL import Image
 
 from nst.core.config import CONFIG
 
-COLOUR_NOISE = 4  # variance, grey levels²: what JPEG leaves in a grey picture
+COLOR_NOISE = 4  # variance in grey levels²: JPEG's residue in a grey picture
 
 
-def recolour(picture, other):
-    """Give a picture the colours of another: Σo^½ Σp^-½ (p - μp) + μo.
+def match_colors(image, target):
+    """Return the image with the colors of another: Σt^½ Σi^-½ (x - μi) + μt.
 
-    The linear map that keeps a picture's relief (Gatys et al., 2017; the project pastiche). Mean
-    and covariance then are the other's. In a colour direction where the picture has no more than
-    COLOUR_NOISE, as a grey one has, the noise is not blown up to colours.
+    This linear map (Gatys et al., 2017; the project pastiche) gives an image the target's mean and
+    covariance. Color directions in which the image varies by less than COLOR_NOISE, as in a grey
+    picture, are not amplified.
 
     Arguments:
-    picture, other -- images (…, 3) of any size, on one scale of 0-255
+    image, target -- images (…, 3) of any size, on one scale of 0-255
 
     Returns:
-    image of the picture's shape; its values may leave the scale
+    float32 array of the image's shape, not clipped
     """
-    p, o = (np.asarray(image, np.float64).reshape(-1, 3) for image in (picture, other))
-    turn = _root(np.cov(o.T), 0.5) @ _root(np.cov(p.T), -0.5)
-    recoloured = (p - p.mean(axis=0)) @ turn.T + o.mean(axis=0)
-    return recoloured.reshape(np.shape(picture)).astype(np.float32)
+    x, t = (np.asarray(array, np.float64).reshape(-1, 3) for array in (image, target))
+    matrix = _power(np.cov(t.T), 0.5) @ _power(np.cov(x.T), -0.5)
+    matched = (x - x.mean(axis=0)) @ matrix.T + t.mean(axis=0)
+    return matched.reshape(np.shape(image)).astype(np.float32)
 
 
-def _root(covariance, power):
-    """Raise a covariance matrix (3, 3) to a power; a negative one with COLOUR_NOISE as floor."""
+def _power(covariance, power):
+    """Raise a covariance matrix (3, 3) to a power; if negative, with COLOR_NOISE as the floor."""
     values, vectors = np.linalg.eigh(covariance)
-    values = np.maximum(values, COLOUR_NOISE if power < 0 else 0)
+    values = np.maximum(values, COLOR_NOISE if power < 0 else 0)
     return (vectors * values**power) @ vectors.T
 
 
 def resize(image, height, width):
-    """Resample a normalised image (1, h, w, 3) to another size by Lanczos' filter.
+    """Resample a normalized image (1, h, w, 3) with Lanczos' filter.
 
-    What is painted over an enlarged picture keeps the grid of the old pixels that a filter leaves:
-    nearest pixels are blocks, and bicubic interpolation is a weave of fine lines.
+    Other filters leave the grid of the old pixels in an enlargement: nearest neighbor as blocks,
+    bicubic interpolation as a weave of fine lines.
     """
     if image.shape[1:3] == (height, width):
         return np.asarray(image, np.float32)
@@ -52,27 +52,26 @@ def resize(image, height, width):
 
 
 def detail(image, scale):
-    """Return what an image (1, h, w, 3) would lose if its sides shrank to `scale`, 0-1, of them."""
+    """Return what an image (1, h, w, 3) loses if its sides shrink to `scale` (0-1) of themselves.
+
+    That is one level of a Laplacian pyramid (Burt and Adelson, 1983).
+    """
     height, width = image.shape[1:3]
     small = resize(image, *(max(1, round(scale * side)) for side in (height, width)))
     return image - resize(small, height, width)
 
 
-def cover(image, height, width):
-    """Cut an image (1, h, w, 3) to another size; where it is too small, repeat it in mirrors."""
-    rows, columns = (
-        np.pad(np.arange(has), (0, max(0, wanted - has)), "symmetric")[:wanted]
-        for has, wanted in zip(image.shape[1:3], (height, width), strict=True)
-    )
-    return image[:, rows][:, :, columns]
+def smooth(image):
+    """Filter an image (1, h, w, c) with the binomial kernel (1, 2, 1) / 4, down and across.
 
-
-def resampling_matrix(before, after):
-    """Write the resampling of a row of pixels by Lanczos' filter as a matrix (after, before)."""
-    each = Image.fromarray(np.eye(before, dtype=np.float32))  # what becomes of each pixel
-    return np.asarray(each.resize((before, after), Image.Resampling.LANCZOS))
+    Borders are repeated, so this linear map is symmetric: it is its own adjoint.
+    """
+    padded = np.pad(image, ((0, 0), (1, 1), (0, 0), (0, 0)), "edge")
+    rows = (padded[:, :-2] + padded[:, 2:]) / 4 + image / 2
+    padded = np.pad(rows, ((0, 0), (0, 0), (1, 1), (0, 0)), "edge")
+    return (padded[:, :, :-2] + padded[:, :, 2:]) / 4 + rows / 2
 
 
 def clip(image):
-    """Keep a normalised image within 0-255."""
+    """Clip a normalized image to 0-255."""
     return np.clip(image, -CONFIG.MEANS, 255 - CONFIG.MEANS).astype(np.float32)

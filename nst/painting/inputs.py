@@ -1,49 +1,79 @@
-"""The photograph and the style pictures, read at the scale of one level of a painting."""
+"""The photo and the style images, read at the size of one level of a painting."""
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
 from nst.core.config import CONFIG
+from nst.core.image_formats import open_picture
 from nst.core.images import fit_size, load_image
-from nst.painting.image_ops import clip, recolour
+from nst.painting.image_ops import clip, match_colors
 
-STYLE_PIXELS = 800 * 600  # of a style picture that large strokes would make larger than the level
+STYLE_PIXELS = 800 * 600  # limit for a style image that large strokes enlarge beyond the level's
 
 
-def read_photo(path, height, width, colours, styles, strokes):
-    """Read the photograph as a normalised image (1, height, width, 3), in the styles' colours.
+class Sources(NamedTuple):
+    """What a picture is painted from.
 
-    Arguments:
-    colours -- "content": the photograph stays as it is
-    styles -- dict from paths to weights; of each as many pixels count as its weight says
+    Attributes:
+    content -- path of the photo
+    styles -- dict from the style images' paths to their weights, of any sum
+    colors -- "style": the photo takes the style's colors before it is painted; "content": the style
+        images take the photo's
+    strokes -- scale of the style images, 1 for the scale at which they fill the level
     """
-    photo = read(path, height, width)
-    if colours == "content":
-        return photo
-    palette = []
-    for style, weight in styles.items():
-        pixels = read_style(style, height * width, strokes).reshape(-1, 3)
-        count = round(height * width * weight / sum(styles.values()))
-        palette.append(pixels[np.linspace(0, len(pixels) - 1, count).astype(int)])
-    return clip(recolour(photo, np.concatenate(palette)))
+
+    content: str
+    styles: dict
+    colors: str = "style"
+    strokes: float = 1.0
+
+    def read(self, height, width):
+        """Read all images at the size of a level.
+
+        Returns:
+        photo -- normalized image (1, height, width, 3)
+        styles -- list of (share, normalized image): the shares add up to 1
+        """
+        photo = read(self.content, height, width)
+        total = sum(self.styles.values())
+        styles = [
+            (weight / total, read_style(path, height * width, self.strokes))
+            for path, weight in self.styles.items()
+        ]
+        if self.colors == "content":
+            return photo, [(share, clip(match_colors(style, photo))) for share, style in styles]
+        return clip(match_colors(photo, _palette(styles, height * width))), styles
+
+
+def _palette(styles, count):
+    """Sample about `count` pixels (count, 3) of the style images, by their shares."""
+    samples = []
+    for share, style in styles:
+        pixels = style.reshape(-1, 3)
+        samples.append(pixels[np.linspace(0, len(pixels) - 1, round(share * count)).astype(int)])
+    return np.concatenate(samples)
 
 
 def read(path, height, width):
-    """Read a picture as a normalised image (1, height, width, 3), float32."""
+    """Read an image file as a normalized image (1, height, width, 3), float32."""
     return (load_image(path, height, width)[None] - CONFIG.MEANS).astype(np.float32)
 
 
-def read_style(path, pixels, strokes):
-    """Read a style picture, whole, in its own shape, with about `pixels` · strokes² pixels.
+def read_style(path, pixels, strokes=1.0):
+    """Read a style image, uncropped, so that it has about `pixels` · strokes² pixels.
 
-    Where large strokes would make it too large, its middle is enough.
+    An image file with fewer pixels is not enlarged to `pixels`: its enlarged strokes would be
+    blurred, and the picture with them. If large strokes make it larger than the level, only its
+    middle is used.
     """
+    with open_picture(path) as file:
+        own = file.width * file.height
     shape = np.array(fit_size(path, 1000))
-    height, width = shape * math.sqrt(pixels / shape.prod()) * strokes
-    limit = max(pixels, STYLE_PIXELS)
-    part = min(1.0, math.sqrt(limit / (height * width)))
-    picture = read(path, max(16, round(height)), max(16, round(width)))
-    rows, columns = (max(16, round(part * side)) for side in picture.shape[1:3])
-    top, left = (picture.shape[1] - rows) // 2, (picture.shape[2] - columns) // 2
-    return picture[:, top : top + rows, left : left + columns]
+    height, width = shape * math.sqrt(min(pixels, own) / shape.prod()) * strokes
+    style = read(path, max(16, round(height)), max(16, round(width)))
+    part = min(1.0, math.sqrt(max(pixels, STYLE_PIXELS) / (height * width)))
+    rows, columns = (max(16, round(part * side)) for side in style.shape[1:3])
+    top, left = (style.shape[1] - rows) // 2, (style.shape[2] - columns) // 2
+    return style[:, top : top + rows, left : left + columns]

@@ -1,14 +1,13 @@
-"""L-BFGS as a loop that its caller can watch and leave: SciPy's, and the painter's.
+"""L-BFGS as a loop that its caller can watch and leave: the painter's, and SciPy's.
 
-SciPy's computes in float64, in copies: 48 bytes a pixel for each step that it remembers, and as
-much again for what it works on. At 4000×3000 that is 4 GB, and at 400×300, with ten steps, it takes
-31 ms beside an evaluation, on one core. `descend_lean` is the same recursion in float32: there it
-takes 7 ms. Remembering as much, both reach the same costs, to three digits after 26 evaluations of
-a bent valley of 48 dimensions, and painted pictures are as near to photograph and style.
+SciPy's works in float64, on copies: 48 bytes per pixel for each step that it remembers, and as much
+again for its work space. At 4000×3000 that is 4 GB, and at 400×300, with ten steps, it takes 31 ms
+per evaluation, on one core. `lbfgs` is the same recursion in float32: it takes 7 ms there, and with
+the same memory both reach the same costs, to three digits.
 
-A large level takes five evaluations, and two steps are remembered. From a cost of 28.3 at 800×600
-they led SciPy's to 5.57, the lean one to 5.52 with two steps as with all, and Adam, which keeps two
-images as well, to 13.4 at the best of four rates; ten led to 3.9, 3.4, 3.5 and 9.1.
+Large levels get few evaluations and remember two steps. From a cost of 28.3 at 800×600, five
+evaluations led SciPy's to 5.57 and `lbfgs` to 5.52, with a memory of two as with all steps, and
+Adam, which also keeps two images, to 13.4 at the best of four rates.
 """
 
 import math
@@ -21,6 +20,81 @@ import numpy as np
 
 FIRST_STEP = 3  # grey levels, root mean square
 MEMORY = 10  # steps that L-BFGS remembers; 20 are not better
+
+
+def lbfgs(evaluate, start, count, memory=MEMORY):
+    """Minimize from `start`; yield the best image so far after each evaluation.
+
+    A step is tried at full length and, if the cost has not fallen, shortened.
+
+    Arguments:
+    evaluate -- function from an image to its cost and gradient
+    start -- float32 array (1, h, w, 3)
+    count -- number of evaluations
+    memory -- number of steps to remember, at 24 bytes per pixel each
+
+    Raises FloatingPointError if a cost or gradient is not finite.
+    """
+    image, (cost, gradient) = start, evaluate(start)
+    _check(cost, gradient)
+    yield image
+    history = deque(maxlen=memory)  # of steps, and of how much each changed the gradient
+    step = _first_step(gradient)
+    for left in range(count - 2, -1, -1):
+        new_image = image + step
+        new_cost, new_gradient = evaluate(new_image)
+        _check(new_cost, new_gradient)
+        if new_cost >= cost:
+            slope = _dot(step, gradient)
+            if slope == 0:  # no direction descends
+                return
+            # to the minimum of the parabola through the two costs and the slope here
+            step *= max(0.1, slope / (2 * (slope - (new_cost - cost))))
+            yield image
+            continue
+        image, cost = new_image, new_cost
+        yield image
+        if left:
+            change = np.subtract(new_gradient, gradient, out=gradient)
+            gradient = new_gradient
+            if _dot(step, change) > 0:
+                history.append((step, change))
+            step = _newton_step(gradient, history) if history else _first_step(gradient)
+
+
+def _check(cost, gradient):
+    if not np.isfinite(cost) or not np.all(np.isfinite(gradient)):
+        raise FloatingPointError(
+            f"the cost became {cost}: use --precision float32, or different images"
+        )
+
+
+def _first_step(gradient):
+    steepness = math.sqrt(_dot(gradient, gradient) / gradient.size)
+    return gradient * (-FIRST_STEP / max(steepness, 1e-30))
+
+
+def _newton_step(gradient, history):
+    """Estimate Newton's step by the two-loop recursion (Nocedal, 1980)."""
+    direction = -gradient
+    factors = []
+    for step, change in reversed(history):
+        factors.append(_dot(step, direction) / _dot(step, change))
+        direction -= factors[-1] * change
+    step, change = history[-1]
+    direction *= _dot(step, change) / _dot(change, change)
+    for (step, change), factor in zip(history, reversed(factors), strict=True):
+        direction += (factor - _dot(change, direction) / _dot(step, change)) * step
+    return direction
+
+
+def _dot(a, b):
+    """Return the inner product of two images, without BLAS: its threads would keep cores busy."""
+    rows = np.einsum("bhwc,bhwc->bh", a, b)
+    return float(rows.sum(dtype=np.float64))
+
+
+# --- SciPy's, for lessons 2, 3 and 6 -------------------------------------------------------------
 
 
 class _Stop(Exception):
@@ -54,13 +128,6 @@ def descend(evaluate, start, count):
     finally:
         stop.set()
         work.join()
-
-
-def _check(cost, gradient):
-    if not np.isfinite(cost) or not np.all(np.isfinite(gradient)):
-        raise FloatingPointError(
-            f"the cost became {cost}: paint with --precision float32, or other pictures"
-        )
 
 
 def _import_minimize():
@@ -113,63 +180,3 @@ def _lbfgs(evaluate, start, count, report, stop):
     except Exception as error:  # for the thread that waits
         report(error)
     report(None)
-
-
-# --- the painter's -------------------------------------------------------------------------------
-
-
-def descend_lean(evaluate, start, count, remembered=MEMORY):
-    """Do what `descend` does in float32: 24 bytes a pixel for each step that is remembered.
-
-    The step is tried whole, and where the cost has not fallen, shortened.
-    """
-    image, (cost, gradient) = start, evaluate(start)
-    _check(cost, gradient)
-    yield image
-    memory = deque(maxlen=remembered)  # of steps, and by how much each changed the gradient
-    step = _first_step(gradient)
-    for left in range(count - 2, -1, -1):
-        new_image = image + step
-        new_cost, new_gradient = evaluate(new_image)
-        _check(new_cost, new_gradient)
-        if new_cost >= cost:
-            slope = _dot(step, gradient)
-            if slope == 0:  # there is no way down
-                return
-            # to the lowest point of the parabola through the costs and the slope here
-            step *= max(0.1, slope / (2 * (slope - (new_cost - cost))))
-            yield image
-            continue
-        image, cost = new_image, new_cost
-        yield image
-        if left:
-            change = np.subtract(new_gradient, gradient, out=gradient)
-            gradient = new_gradient
-            if _dot(step, change) > 0:
-                memory.append((step, change))
-            step = _lbfgs_step(gradient, memory) if memory else _first_step(gradient)
-
-
-def _first_step(gradient):
-    steepness = math.sqrt(_dot(gradient, gradient) / gradient.size)
-    return gradient * (-FIRST_STEP / max(steepness, 1e-30))
-
-
-def _lbfgs_step(gradient, memory):
-    """Estimate Newton's step by the two-loop recursion (Nocedal, 1980)."""
-    step = -gradient
-    factors = []
-    for moved, change in reversed(memory):
-        factors.append(_dot(moved, step) / _dot(moved, change))
-        step -= factors[-1] * change
-    moved, change = memory[-1]
-    step *= _dot(moved, change) / _dot(change, change)
-    for (moved, change), factor in zip(memory, reversed(factors), strict=True):
-        step += (factor - _dot(change, step) / _dot(moved, change)) * moved
-    return step
-
-
-def _dot(a, b):
-    """Multiply two images as vectors, without BLAS, whose threads would keep the cores busy."""
-    rows = np.einsum("bhwc,bhwc->bh", a, b)
-    return float(rows.sum(dtype=np.float64))

@@ -1,16 +1,19 @@
-"""What a level of a painting costs, and its gradient: whole, or in tiles where memory is short.
+"""The cost at one level and its gradient, for the whole image or tile by tile.
 
-One graph serves pictures of every size: to build one for each level, and the first run of each,
-took a third of the time of a painting of 400×300 pixels.
+One graph serves images of every size: building one for each level, and its first run, took a third
+of the time of a 400×300 painting.
 
-Tiles are no approximation. The costs know the network's activations by averages over positions
-alone: Gram matrices, means, the squared distance from the photograph. So a first pass averages over
-all tiles, and the cost J and its slopes dJ/d(average) follow for the whole picture. A second pass
-takes these slopes for given and carries them back through the network, tile by tile, to the pixels;
-the tiles' gradients add up to the whole picture's. So paint Galerne, Raad, Lezama and Morel (2024,
-"Scaling Painting Style Transfer", arXiv 2212.13459) in ultra high resolution.
+Tiles are exact, not an approximation. The costs depend on the network's activations only through
+averages over positions: Gram matrices, means, the squared distance from the photo. A first pass
+averages over all tiles, which gives J and its derivatives by the averages. A second pass
+backpropagates these derivatives through the network, tile by tile, to the pixels; the tiles'
+gradients add up to that of the whole image. This is the method of Galerne, Raad, Lezama and Morel
+(2024, "Scaling Painting Style Transfer", arXiv 2212.13459). Where to cut, and why it is exact, is
+in tiling.py.
 
-What makes it exact is where tiles are cut: nst/painting/tiling.py.
+Statistics of the style leave out the outermost positions, which see the network's zero padding:
+they would be copied to the image's border as a frame. (In conv1_1 and conv2_1 these are a pixel or
+two, and leaving them out would take a tenth of the time.)
 """
 
 import math
@@ -24,6 +27,7 @@ from nst.core.tensorflow import import_tensorflow
 from nst.painting.costs import (
     CONTENT_LAYER,
     STYLE_LAYERS,
+    border_weights,
     content_unit,
     deviations,
     statistics,
@@ -31,34 +35,60 @@ from nst.painting.costs import (
 )
 from nst.painting.tiling import cut, receptive_field
 from nst.vgg.network import as_defaults, open_network
+from nst.vgg.weights import layer_names
 
 tf = import_tensorflow()
 
-STEPS = {name: receptive_field(name)[0] for name in {*STYLE_LAYERS, CONTENT_LAYER}}
+INNER_CELL = 4  # layers with cells of at least this size leave out their outermost positions
+CELLS = {name: receptive_field(name)[0] for name in {*STYLE_LAYERS, CONTENT_LAYER}}
+
+
+class Target(NamedTuple):
+    """What the network measures of the style images; a sum weighted by shares mixes several."""
+
+    textures: dict  # from the style layers' names to the three arrays of `statistics`
+    content: tuple  # mean square and means (n_C,) of CONTENT_LAYER, for `content_unit`
+
+    @classmethod
+    def mix(cls, shares, targets):
+        """Return the weighted mean of several.
+
+        The sum of weighted squared distances from several targets is least at their weighted mean,
+        so several style images take no more time than one.
+        """
+
+        def mean(*arrays):
+            return sum(share * array for share, array in zip(shares, arrays, strict=True))
+
+        textures = {
+            name: tuple(map(mean, *(target.textures[name] for target in targets)))
+            for name in targets[0].textures
+        }
+        return cls(textures, tuple(map(mean, *(target.content for target in targets))))
 
 
 class Level(NamedTuple):
-    """What the picture at one size is to be like."""
+    """The objective at one level of the pyramid."""
 
-    photo: np.ndarray  # (1, h, w, 3), normalised
-    targets: list  # of STYLE_LAYERS, or the first of them, see `Network.measure`
-    style_weight: float
-    pixel_cost: object  # function from a tensor (1, h, w, 3), the image, to a scalar one
-
-    @property
-    def names(self):
-        """The style's layers."""
-        return STYLE_LAYERS[: len(self.targets)]
+    photo: np.ndarray  # (1, h, w, 3), normalized
+    target: Target
+    weights: dict  # from the style layers' names to their weights
+    pixel_cost: object  # function from a tensor (1, h, w, 3), the image, to a scalar tensor
 
     @property
-    def content_target(self):
-        """The style's three statistics of CONTENT_LAYER."""
-        return self.targets[STYLE_LAYERS.index(CONTENT_LAYER)]
+    def deepest(self):
+        """The deepest layer that the network has to compute."""
+        return deepest(self.weights)
+
+
+def deepest(names):
+    """Return the deepest of the style layers `names` and CONTENT_LAYER."""
+    return max([*names, CONTENT_LAYER], key=layer_names(19).index)
 
 
 @contextmanager
 def open_painter(weights):
-    """Give a Network; its memory is free again at the end.
+    """Context manager: a Network whose session is closed on exit.
 
     Arguments:
     weights -- nst.vgg.network.Weights
@@ -74,137 +104,167 @@ class Network:
         self._sess, self._layers = sess, layers
         self._graphs = {}
 
-    def measure(self, picture, limit=math.inf, names=STYLE_LAYERS):
-        """Measure the `statistics` of layers of a normalised picture (1, h, w, 3).
+    def measure(self, image, limit=math.inf, names=STYLE_LAYERS):
+        """Measure the Target of a normalized style image (1, h, w, 3).
 
         Arguments:
         limit -- pixels that the network may see at once
-        names -- STYLE_LAYERS, or the first of them down to CONTENT_LAYER at least
-
-        Returns:
-        for each of the layers a list of three arrays
+        names -- style layers
         """
-        tiles = cut(*picture.shape[1:3], limit, names[-1])
-        graph = self._graph(names, len(tiles) > 1)
-        if len(tiles) == 1:
-            return graph.run(graph.textures, *tiles, picture)
-        return self._sess.run(graph.textures, graph.feed_totals(graph.average(picture, tiles)))
+        tiles = cut(*image.shape[1:3], limit, deepest(names))
+        graph, contents = self._graph(tuple(names), len(tiles) > 1), []
+
+        def averages():
+            for tile in tiles:
+                content, *found = graph.run([graph.content, *graph.averages[:-1]], tile, image)
+                contents.append(content)
+                yield found
+
+        totals = graph.feed_totals(graph.total(averages(), tiles))
+        textures = self._sess.run(graph.textures, totals)
+        return Target(dict(zip(names, textures, strict=True)), content_moments(contents))
 
     @contextmanager
     def evaluation(self, level, limit=math.inf):
-        """Prepare to evaluate J = content + style_weight · style + pixel_cost, and its gradient.
+        """Prepare to evaluate J = content + Σ weight · style distance + pixel_cost.
 
         Arguments:
         level -- Level
-        limit -- pixels that the network may see at once; a larger picture is cut into tiles
+        limit -- pixels that the network may see at once; a larger image is cut into tiles
 
         Returns:
-        context manager of a function from an image (1, h, w, 3) to J and the gradient of that
+        context manager of a function from an image (1, h, w, 3) to J and its gradient, of that
         shape, float32
         """
-        tiles = cut(*level.photo.shape[1:3], limit, level.names[-1])
-        graph = self._graph(level.names, len(tiles) > 1)
+        tiles = cut(*level.photo.shape[1:3], limit, level.deepest)
+        graph = self._graph(tuple(level.weights), len(tiles) > 1)
         contents = [graph.run(graph.content, tile, level.photo) for tile in tiles]
-        goal = graph.feed_goal(level, _content_unit(level, contents))
+        goal = graph.feed_goal(level, content_moments(contents))
+        feeds = graph.feed_contents(tiles, contents, level.photo.shape)
         evaluate_network = graph.evaluate_in_tiles if len(tiles) > 1 else graph.evaluate_whole
         with _pixel_evaluation(level) as evaluate_pixels:
 
             def evaluate(image):
-                cost, gradient = evaluate_network(image, tiles, contents, goal)
+                cost, gradient = evaluate_network(image, tiles, feeds, goal)
                 pixel_cost, pixel_gradient = evaluate_pixels(image)
                 return cost + pixel_cost, gradient + pixel_gradient
 
             yield evaluate
 
-    def _graph(self, names, in_tiles):
-        """Return the _Graph for some layers of the style, which is built when first asked for."""
-        key = names, in_tiles
+    def _graph(self, *key):
+        """Return the _Graph for some style layers, tiled or not, built on first use."""
         if key not in self._graphs:
-            with as_defaults(self._sess):  # not while the caller has the word
+            with as_defaults(self._sess):  # scoped, so the caller's default graph is untouched
                 self._graphs[key] = _Graph(self._sess, self._layers, *key)
         return self._graphs[key]
+
+
+def content_moments(contents):
+    """Return the mean square and the means (n_C,) of an image's tiles' content activations."""
+    positions = [a[..., 0].size for a in contents]
+    return tuple(
+        np.average([moment(a) for a in contents], axis=0, weights=positions)
+        for moment in (lambda a: np.mean(a**2), lambda a: a.mean(axis=(0, 1, 2)))
+    )
 
 
 # --- the graph -----------------------------------------------------------------------------------
 
 
 class _Graph:
-    """J of a picture, from averages over its positions.
+    """J of an image, from averages over its positions.
 
     Attributes:
-    content -- tensor: a window's own activations of CONTENT_LAYER
-    averages -- tensors: of each of the style's layers the Gram matrix and the means, and the mean
-        squared distance of `content` from the photograph's
-    textures -- the three `statistics` of each of the style's layers, from `averages`, or from
-        what is fed in their place
+    content -- tensor: the activations of CONTENT_LAYER that a tile owns
+    averages -- tensors: Gram matrix and means of each style layer, and the mean squared distance of
+        `content` from the photo's, weighted by `border_weights`
+    textures -- the three `statistics` of each style layer, from `averages` or what is fed for them
     """
 
-    def __init__(self, sess, layers, names, in_tiles):
+    def __init__(self, sess, layers, names, tiled):
         """Add to the network's graph.
 
         Arguments:
-        names -- of the style's layers
-        in_tiles -- whether a window has a halo, which does not count
+        names -- style layers
+        tiled -- whether the network sees a halo around the positions that count
         """
         self._sess, self._window = sess, layers["input"]
-        self._edges = tf.placeholder(tf.int32, [4])
-        own = self._own_positions if in_tiles else lambda layer, step: layer
-        activations = {name: own(layers[name], step) for name, step in STEPS.items()}
-        self.content = tf.cast(activations[CONTENT_LAYER], tf.float32)
+        self._layers = [(name, CELLS[name] >= INNER_CELL) for name in names]
+        self._layers.append((CONTENT_LAYER, False))
+        self._edges = [tf.placeholder(tf.int32, [4]) for _ in self._layers]
+
+        def own(name, inner, edges):
+            top, bottom, left, right = tf.unstack(edges)
+            return layers[name][:, top:bottom, left:right] if tiled or inner else layers[name]
+
+        *style, content = (
+            own(*layer, edges) for layer, edges in zip(self._layers, self._edges, strict=True)
+        )
+        self.content = tf.cast(content, tf.float32)
         self._a_C = tf.placeholder(tf.float32, self.content.shape)
-        distance = tf.reduce_mean(tf.square(self.content - self._a_C))
-        of_style = [(a, STEPS[n]) for n in names for a in statistics(activations[n])[:2]]
-        self.averages, self._steps = zip(*of_style, (distance, STEPS[CONTENT_LAYER]), strict=True)
+        self._border = tf.placeholder(tf.float32, [1, None, None, 1])
+        distance = tf.reduce_mean(self._border * tf.square(self.content - self._a_C))
+        self.averages = [a for layer in style for a in statistics(layer)[:2]] + [distance]
         self._totals = [tf.placeholder_with_default(a, a.shape) for a in self.averages]
         pairs = zip(self._totals[:-1:2], self._totals[1::2], strict=True)
         self.textures = [(gram, mean, deviations(gram, mean)) for gram, mean in pairs]
-        shapes = [[a.shape for a in texture] for texture in self.textures]
-        self._targets = [[tf.placeholder(tf.float32, s) for s in shape] for shape in shapes]
-        self._unit, self._style_weight = (tf.placeholder(tf.float32, []) for _ in range(2))
-        style = style_distance(self.textures, self._targets)
-        self._cost = self._totals[-1] / self._unit + self._style_weight * style
+        self._targets = [[tf.placeholder(tf.float32, a.shape) for a in t] for t in self.textures]
+        self._unit, self._weights = (tf.placeholder(tf.float32, s) for s in ([], [len(names)]))
+        distances = map(style_distance, self.textures, self._targets)
+        style = tf.tensordot(self._weights, tf.stack(list(distances)), 1)
+        self._cost = self._totals[-1] / self._unit + style
 
-    def _own_positions(self, layer, step):
-        top, bottom, left, right = tf.unstack(self._edges)
-        return layer[:, top // step : -(-bottom // step), left // step : -(-right // step)]
+    # --- what is fed ---
 
-    def feed_goal(self, level, unit):
-        """Return what to feed for a level, of which `content_unit` is given."""
-        pairs = zip(self._targets, level.targets, strict=True)
+    def feed_goal(self, level, photo):
+        """Return what to feed for a level, given the photo's `content_moments`."""
+        targets = level.target.textures.values()
+        pairs = zip(self._targets, targets, strict=True)
         arrays = {p: array for pair in pairs for p, array in zip(*pair, strict=True)}
-        return arrays | {self._unit: unit, self._style_weight: level.style_weight}
+        unit = content_unit(photo, level.target.content)
+        return arrays | {self._unit: unit, self._weights: list(level.weights.values())}
+
+    def feed_contents(self, tiles, contents, shape):
+        """Return what to feed for each tile of a photo of that shape: activations and weights."""
+        cell = CELLS[CONTENT_LAYER]
+        border = border_weights(*(-(-side // cell) for side in shape[1:3]))
+        return [
+            {self._a_C: a_C, self._border: border[:, tile.rows.at(cell), tile.columns.at(cell)]}
+            for tile, a_C in zip(tiles, contents, strict=True)
+        ]
 
     def feed_totals(self, totals):
-        """Return what to feed for averages over a whole picture, with or without the last one."""
+        """Return what to feed for averages over a whole image, with or without the last one."""
         return dict(zip(self._totals, totals, strict=False))
 
     def run(self, fetches, tile, image, feed=None):
         """Evaluate tensors for one tile of an image (1, h, w, 3)."""
-        inputs = {self._window: tile.window(image), self._edges: tile.edges()}
+        edges = [tile.positions(CELLS[name], inner) for name, inner in self._layers]
+        inputs = {self._window: tile.window(image)} | dict(zip(self._edges, edges, strict=True))
         return self._sess.run(fetches, inputs | (feed or {}))
 
-    # --- a picture that is seen at once ---
+    # --- the whole image at once ---
 
     @cached_property
     def _whole(self):
-        """J, and its gradient by the pixels."""
+        """J and its gradient by the pixels."""
         return self._with_gradients(self._cost, self._window)
 
-    def evaluate_whole(self, image, tiles, contents, goal):
-        """Evaluate J and its gradient (1, h, w, 3) for a picture of one tile."""
-        return self.run(self._whole, *tiles, image, goal | {self._a_C: contents[0]})
+    def evaluate_whole(self, image, tiles, feeds, goal):
+        """Evaluate J and its gradient (1, h, w, 3) for an image of one tile."""
+        return self.run(self._whole, *tiles, image, goal | feeds[0])
 
-    # --- a picture in tiles ---
+    # --- tile by tile ---
 
     @cached_property
-    def _forwards(self):
-        """J, and its slopes by the averages over the whole picture."""
+    def _forward(self):
+        """J and its derivatives by the averages over the whole image."""
         cost, *slopes = self._with_gradients(self._cost, self._totals)
         return cost, slopes
 
     @cached_property
-    def _backwards(self):
-        """Placeholders for the slopes, and dJ/d(window)."""
+    def _backward(self):
+        """Placeholders for these derivatives, and dJ/d(window)."""
         with self._sess.graph.as_default():
             slopes = [tf.placeholder(tf.float32, a.shape) for a in self.averages]
             return slopes, *tf.gradients(self.averages, self._window, slopes)
@@ -213,50 +273,39 @@ class _Graph:
         with self._sess.graph.as_default():
             return [cost, *tf.gradients(cost, sources)]
 
-    def average(self, image, tiles, contents=None):
-        """Evaluate `averages` over the whole of an image, tile by tile.
-
-        Arguments:
-        contents -- for each tile the photograph's activations; without, those of the style alone
-        """
-        wanted = self.averages if contents else self.averages[:-1]
-        totals = [np.zeros(a.shape) for a in wanted]  # float64
-        for number, (tile, shares) in enumerate(zip(tiles, self._shares(tiles), strict=True)):
-            feed = {self._a_C: contents[number]} if contents else None
-            found = self.run(wanted, tile, image, feed)
-            for total, share, average in zip(totals, shares, found, strict=False):
-                total += share * average
+    def total(self, averages, tiles):
+        """Combine the `averages` of tiles, or the first of them, to those of the whole image."""
+        totals = None
+        for found, shares in zip(averages, self._shares(tiles), strict=True):
+            parts = [share * np.float64(a) for share, a in zip(shares, found, strict=False)]
+            totals = (
+                parts if totals is None else [a + b for a, b in zip(totals, parts, strict=True)]
+            )
         return totals
 
     def _shares(self, tiles):
-        """Return, for each tile and each of `averages`, its share of the positions."""
-        positions = np.array([[tile.positions(step) for step in self._steps] for tile in tiles])
-        return positions / positions.sum(axis=0)
+        """Return each tile's share of the positions: array (tiles, averages)."""
+        counts = [[tile.count(CELLS[n], inner) for n, inner in self._layers] for tile in tiles]
+        shares = np.array(counts) / np.sum(counts, axis=0)
+        return np.column_stack([np.repeat(shares[:, :-1], 2, axis=1), shares[:, -1]])
 
-    def evaluate_in_tiles(self, image, tiles, contents, goal):
-        """Evaluate J and its gradient (1, h, w, 3): two passes over the tiles."""
-        totals = self.feed_totals(self.average(image, tiles, contents))
-        cost, slopes = self._sess.run(self._forwards, totals | goal)
-        placeholders, of_window = self._backwards
+    def evaluate_in_tiles(self, image, tiles, feeds, goal):
+        """Evaluate J and its gradient (1, h, w, 3) in two passes over the tiles."""
+        averages = (
+            self.run(self.averages, tile, image, feed)
+            for tile, feed in zip(tiles, feeds, strict=True)
+        )
+        totals = self.feed_totals(self.total(averages, tiles))
+        cost, slopes = self._sess.run(self._forward, totals | goal)
+        placeholders, window_gradient = self._backward
         gradient = np.zeros_like(image)
-        for tile, a_C, shares in zip(tiles, contents, self._shares(tiles), strict=True):
+        for tile, feed, shares in zip(tiles, feeds, self._shares(tiles), strict=True):
             parts = zip(placeholders, shares, slopes, strict=True)
-            feed = {slope: share * value for slope, share, value in parts}
-            tile.window(gradient)[:] += self.run(of_window, tile, image, feed | {self._a_C: a_C})
+            slopes_of_tile = {slope: share * value for slope, share, value in parts}
+            tile.window(gradient)[:] += self.run(
+                window_gradient, tile, image, feed | slopes_of_tile
+            )
         return cost, gradient
-
-
-# --- beside the network --------------------------------------------------------------------------
-
-
-def _content_unit(level, contents):
-    """Compute `content_unit` of a photograph of which each tile's activations are given."""
-    positions = [a_C[..., 0].size for a_C in contents]
-    square, mean = (
-        np.average([f(a_C) for a_C in contents], axis=0, weights=positions)
-        for f in (lambda a: np.mean(a**2), lambda a: a.mean(axis=(0, 1, 2)))
-    )
-    return content_unit(square, mean, level.content_target)
 
 
 @contextmanager

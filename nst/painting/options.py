@@ -1,10 +1,10 @@
-"""What the command, the studio and the gallery share: strengths, names of results, the painter."""
+"""What the command, the studio and the gallery share; importing it does not import TensorFlow."""
 
-from itertools import count, takewhile
+from itertools import count
 from pathlib import Path
 
 from nst.core.config import WORKPLACE
-from nst.painting.checkpoint import state_path
+from nst.core.progress import format_duration
 
 STRENGTHS = {"light": 0.25, "medium": 0.5, "strong": 0.75}
 
@@ -18,15 +18,25 @@ def load_painter():
     return painter.paint
 
 
-def unused_output_path(content, styles, resume=False):
-    """Name a result that is not there yet: output/<content>_<style>.jpg, or with a number.
+def describe(progress):
+    """Return the state of a painting as one line."""
+    height, width = progress.image.shape[1:3]
+    line = f"  level {progress.level} of {progress.levels}, {width}×{height} pixels"
+    if progress.tiles > 1:
+        line += f" in {progress.tiles} tiles"
+    line += f"   {progress.done:4.0%} done"
+    if progress.seconds_left is not None:
+        line += f"   {format_duration(progress.seconds_left)} left"
+    return line
 
-    With `resume` it is the last one that has a state, if any has.
-    """
+
+def output_paths(content, styles, folder=WORKPLACE / "output"):
+    """Yield names for a result: <content>_<style>.jpg in `folder`, then with _2, _3, …"""
     stems = "_".join(Path(path).stem for path in (content, *styles))
-    names = (f"{stems}{'' if n == 1 else f'_{n}'}.jpg" for n in count(1))
-    paths = (WORKPLACE / "output" / name for name in names)
-    if not resume:
-        return next(path for path in paths if not path.exists())
-    begun = [path for path in takewhile(Path.exists, paths) if state_path(path).exists()]
-    return begun[-1] if begun else WORKPLACE / "output" / f"{stems}.jpg"
+    for number in count(1):
+        yield Path(folder, f"{stems}{'' if number == 1 else f'_{number}'}.jpg")
+
+
+def unused_output_path(content, styles, folder=WORKPLACE / "output"):
+    """Return the first of `output_paths` that does not exist."""
+    return next(path for path in output_paths(content, styles, folder) if not path.exists())

@@ -1,39 +1,36 @@
-"""Paint a photograph in the manner of a painting, soon: from coarse to fine.
+"""Paint a photo in the style of a painting, quickly (coarse to fine).
 
-The lab's way (Gatys et al., 2016, with the course's Adam) starts from noise at full size. Each step
-moves a pixel by a little, so large strokes never form and speckle stays. Here a small picture is
-painted first, enlarged, and painted on. What each choice is for, and where it comes from:
+The lab's method (Gatys et al., 2016, with the course's Adam) starts from noise at full size. Each
+step changes a pixel by a little, so large strokes never form and speckle remains. Here a small
+picture is painted first, enlarged, and painted again. The reason and the source of each choice:
 
 - Levels of 100×75, 200×150 and 400×300 pixels or that area, then about twice the side each, up to
-  the size asked for (Gatys et al., 2017, "Controlling perceptual factors"). The first three are the
-  same whatever the final size, so every size shows the same picture; a level adds what it alone can
-  show. The style picture is shrunk along, and never cropped to the content's shape: its statistics
-  know no places, so all of it may speak, at the scale of the content's area.
-- Costs without units (see costs.py), with the channels' means and deviations beside the Gram
+  the final size (Gatys et al., 2017, "Controlling perceptual factors"). The first three are the
+  same for every final size, so every size shows the same picture; a level adds what only it can
+  hold. The style image shrinks with the levels. It is not cropped to the photo's shape, as its
+  statistics ignore position.
+- Shallow layers of the style count fully: color, texture, strokes. conv4_1 and conv5_1, which see
+  whole faces on a small picture, count little (SHAPE_WEIGHTS), or the face of a portrait appears in
+  the sky and the water. The strength raises their share along with the style's weight, so it moves
+  the picture from texture (light) to strokes (medium) to the style's large shapes (strong).
+- Costs without units (costs.py), with the channels' means and deviations in addition to the Gram
   matrices (Galerne et al., 2024, arXiv 2212.13459).
-- The spectrum of the fine detail beside these (Liu et al., 2016): without it a weave of fine lines
-  lies over the picture, and strokes and edges are blurred. It takes a twentieth of an evaluation.
-- The photograph takes the style's colours first (the linear map of Gatys et al., 2017, the other
-  way round): its own would pull against the style cost, in the start image and in what the content
-  cost asks for. A face keeps its shape in a pen drawing that way.
-- Start from the photograph; between levels enlarge what was painted, and add a part of the detail
-  that a small picture cannot hold (the difference of two levels, as in Burt and Adelson's pyramid,
-  1983): the photograph's, and up to 400×300 the brightness of the style picture's. It saves an
-  eighth of the work, and strokes are sharper. More of it leaves the photograph's lines among the
-  strokes; the style picture's at larger levels, its outlines; and its colours, specks.
-- The first two levels are held, loosely, to the photograph's light and colours, shrunk to a quarter
-  of the first level: Gram matrices know no places, so without it a mosaic or a starry sky covers
-  heaven and earth alike. The third level, where the strokes get their shape, is free.
-- Beyond three levels, which are 400×300, a picture is held to what it was, shrunk: a large
-  picture then is the small one with more detail, not another one. What conv5_1 sees there was
-  painted before, so it is left out, and with it a quarter of the work; at 400×300 the style's large
-  shapes would fade without it. Starting from an enlargement that shrinks to the small one exactly
-  (back projection) is not better.
-- L-BFGS (Gatys et al., 2016); lbfgs.py says why not SciPy's. Pixels beyond 0-255, which would
-  be clipped, and a clipped picture has other statistics, have a cost in the place of bounds. A new
-  level starts with an empty memory, since its costs are other functions of other pixels. Tried and
-  not better: a descent in a cosine basis that prefers smooth changes, another first step, a memory
-  of 20.
+- The photo first takes the style's colors (the linear map of Gatys et al., 2017, applied the other
+  way around): its own would work against the style cost, in the start image and in the content
+  cost. A face keeps its shape in a pen drawing that way.
+- Start from the photo; between levels, enlarge the picture and add a part of the photo's detail
+  that the smaller one could not hold. More of it leaves the photo's fine lines in the paint. Detail
+  of the style image would be its eyes and outlines, in places of their own.
+- The first two levels are held, loosely, to the photo's light and colors. Gram matrices ignore
+  position; without this a mosaic or a starry sky covers heaven and earth alike. The third level, at
+  which strokes get their shape, is unconstrained. Beyond it, a picture is held to the previous
+  level: a large picture is the small one with more detail. What conv5_1 sees there was painted
+  before, so it is left out, with a fifth of the work.
+- L-BFGS (Gatys et al., 2016), on changes that pass through a small blur (`smooth`): VGG hardly sees
+  the finest frequencies, and its gradients would leave them as a weave of lines over the picture.
+  Pixels outside 0-255 have a cost instead of bounds: they would be clipped, and a clipped picture
+  has different statistics.
+- No frame: see the border's weights in costs.py, and the statistics in objective.py.
 
 Nothing is random.
 """
@@ -45,47 +42,43 @@ import numpy as np
 
 from nst.core.config import CONFIG, PROJECT
 from nst.core.images import fit_size, load_image, to_pixels
-from nst.painting.costs import (
-    STYLE_LAYERS,
-    layout_cost,
-    measure_spectrum,
-    range_cost,
-    spectrum_cost,
-)
-from nst.painting.eta import Clock, total_work
-from nst.painting.image_ops import clip, cover, detail, recolour, resize
-from nst.painting.inputs import read_photo, read_style
-from nst.painting.lbfgs import MEMORY, descend_lean
-from nst.painting.memory import bytes_to_take, pixels_at_once
-from nst.painting.objective import Level, open_painter
+from nst.painting.costs import layout_cost, range_cost
+from nst.painting.eta import Eta, total_work
+from nst.painting.image_ops import clip, detail, resize, smooth
+from nst.painting.inputs import Sources
+from nst.painting.lbfgs import MEMORY, lbfgs
+from nst.painting.memory import memory_limit, pixels_at_once
+from nst.painting.objective import Level, Target, deepest, open_painter
 from nst.painting.tiling import cut, pixels_to_see
 from nst.vgg.network import choose_precision, read_weights
 
 FIRST_AREA = 100 * 75  # pixels of the first level; smaller ones lose the subject
-EVALUATIONS = (24, 18, 25, 10, 5)  # a level; a level costs four times the one before
-LAYOUT = (0.3, 0.6, 1)  # a level's share of the style's weight, the last for all that follow
-FREE = 2  # the number, from 0, of the level that is held to nothing
-TONE = 0.7  # weight of the layout cost at the first level, to the photograph; then half as much
-HOLD = 30000  # ... and after it, to the level before
-SPECTRUM = 0.01  # weight of the spectrum beside the style cost
-DETAIL = 0.4  # share of the photograph's, and of the style's
-SHALLOW = 0.85  # of an evaluation's time is left without conv5_1: 0.8 in float32, 0.9 in bfloat16
+EVALUATIONS = (24, 18, 28, 10, 5)  # by level; the last for all that follow, each 4 times as costly
+UNCONSTRAINED_LEVEL = 2  # index of the level without a layout cost
+LAYOUT_WEIGHT_PHOTO = 0.7  # at the first level, halved at the second
+LAYOUT_WEIGHT_PREVIOUS = 30000  # after UNCONSTRAINED_LEVEL
+STYLE_SHARE_BY_LEVEL = (0.3, 0.6, 1)  # of the style's weight; the last for all that follow
+TEXTURE_LAYERS = ("conv1_1", "conv2_1", "conv3_1")  # of weight 1
+# weights of conv4_1 and conv5_1 at medium strength, by level; the last for all that follow
+SHAPE_WEIGHTS = ((0, 0), (0.1, 0), (0.15, 0.035), (0.15, 0))
+SHAPE_GAIN = 25  # by how much strength 1 multiplies SHAPE_WEIGHTS, compared with strength 0
+CONV5_COST_FACTOR = 1.2  # time of an evaluation with conv5_1 over that without
+DETAIL = 0.2  # share of the photo's detail that a level starts with
 
 
 class Progress(NamedTuple):
-    """How far a painting is; `picture()` is what it would be if it ended now."""
+    """The state of a painting; `picture()` is the result if it stopped now."""
 
-    image: np.ndarray  # (1, h, w, 3) at the level's size, normalised
+    image: np.ndarray  # (1, h, w, 3) at the level's size, normalized
     size: tuple  # (height, width) of the finished picture
     level: int  # from 1
     levels: int
     done: float  # share of the work, 0-1
     seconds_left: float | None  # None until it is known, after the fourth evaluation
     tiles: int = 1  # into which this level is cut, to fit into memory
-    start: np.ndarray | None = None  # what the level before ended with, at its size
 
     def full_size(self):
-        """Return the picture so far at its full size: (1, height, width, 3), normalised."""
+        """Return the picture so far at its full size: (1, height, width, 3), normalized."""
         return resize(self.image, *self.size)
 
     def picture(self):
@@ -95,60 +88,55 @@ class Progress(NamedTuple):
 
 def paint(
     content,
-    style,
+    styles,
     size=800,
     strength=0.5,
-    colours="style",
+    colors="style",
     strokes=1.0,
     precision="auto",
     model=PROJECT / CONFIG.VGG_MODEL,
     memory=None,
-    resume=None,
 ):
-    """Paint a picture; loop over what this returns and keep the last.
+    """Paint a picture; loop over the result and keep the last item.
 
         for progress in paint("photo.jpg", "painting.jpg"):
             print(f"{progress.done:.0%}")
         picture = progress.picture()
 
     A caller that leaves the loop has the picture so far in its last `progress`; closing the
-    generator ends the work after the evaluation under way.
+    generator ends the work after the current evaluation.
 
     Arguments:
-    content -- path of the photograph
-    style -- path of the painting, or a dict from paths to weights (of any sum)
-    size -- longest side of the result, in pixels, from 16 up
-    strength -- 0 (a photograph with a touch of paint) to 1 (the subject all but dissolves)
-    colours -- "style", or "content": the style picture takes the photograph's colours first
-    strokes -- size of the strokes: 2 doubles, 0.5 halves them; 0.25 to 4
+    content -- path of the photo
+    styles -- path of the painting, or a dict from paths to weights (of any sum)
+    size -- longest side of the result in pixels, 16 or more
+    strength -- 0 (a photo with a touch of paint) to 1 (shapes of the style, the subject dissolves)
+    colors -- "style", or "content": the style image takes the photo's colors
+    strokes -- size of the strokes: 2 doubles, 0.5 halves it; 0.25 to 4
     precision -- "float32", "bfloat16" or "auto", see `choose_precision`
-    model -- VGG's weight file
-    memory -- GB that may be taken, default half of what is free; what does not fit at once is
-        painted in tiles, to the same picture (nst/painting/objective.py)
-    resume -- (level, start) of a Progress of the same painting, which goes on with that level
+    model -- path of VGG's weight file
+    memory -- GB that may be used, default: half of the free memory; what does not fit is painted in
+        tiles, with the same result (objective.py)
 
     Returns:
-    generator of `Progress`, one for each evaluation of the costs, and one at the beginning of a
-    level in tiles, where evaluations are long
+    generator of `Progress`, one for each evaluation of the costs, and one at the start of a tiled
+    level, where an evaluation takes long
 
-    Raises OSError, ValueError or MemoryError, before any work.
+    Raises OSError, ValueError or MemoryError before any work.
     """
-    styles = dict(style) if isinstance(style, dict) else {style: 1.0}
+    styles = dict(styles) if isinstance(styles, dict) else {styles: 1.0}
     _check("strength", strength, 0, 1)
     _check("size of the strokes", strokes, 0.25, 4)
-    if colours not in ("style", "content"):
-        raise ValueError(f"the colours are {colours!r}: choose 'style' or 'content'")
+    if colors not in ("style", "content"):
+        raise ValueError(f"the colors are {colors!r}: choose 'style' or 'content'")
     if not styles or min(styles.values()) < 0 or not 0 < sum(styles.values()) < math.inf:
-        raise ValueError(f"the styles' weights are {styles}: give each a number above 0")
-    full = fit_size(content, size)
-    allowed = bytes_to_take(*full, memory)
-    if resume:
-        _check_resume(resume, full)
+        raise ValueError(f"the weights of the styles are {styles}: give each a number above 0")
+    full_size = fit_size(content, size)
+    plans = plan_levels(*full_size, strength, memory_limit(*full_size, memory))
     for path in (content, *styles):
-        load_image(path, 16, 16)  # damage shows now, not after a minute
+        load_image(path, 16, 16)  # so that a corrupt file shows now
     weights = read_weights(model, choose_precision(precision))
-    begin, start = resume or (1, None)
-    return _paint(content, styles, full, strength, colours, strokes, weights, allowed, begin, start)
+    return _paint(Sources(content, styles, colors, strokes), plans, full_size, weights)
 
 
 def _check(name, value, low, high):
@@ -156,193 +144,164 @@ def _check(name, value, low, high):
         raise ValueError(f"the {name} is {value!r}: give a number from {low} to {high}")
 
 
-def _check_resume(resume, full):
-    level, start = resume
-    sizes = level_sizes(*full)
-    if not 1 < level <= len(sizes) or start.shape != (1, *sizes[level - 2], 3):
-        raise ValueError(
-            f"level {level} cannot go on from an image of shape {start.shape}: resume with what "
-            "a painting of the same size has told"
-        )
-
-
-def _paint(content, styles, full, strength, colours, strokes, weights, allowed, begin, image):
-    """Do the work of `paint`: the levels from `begin` on, one after the other."""
-    sizes = level_sizes(*full)
-    clock = Clock(*_work(sizes, allowed))
+def _paint(sources, plans, full_size, weights):
+    """Paint one level after the other; yield Progress."""
+    image, eta = None, Eta(plans)
     with open_painter(weights) as network:
-        for number, (height, width) in enumerate(sizes[begin - 1 :], begin - 1):
-            clock.begin(number)
-            small, photo = image, read_photo(content, height, width, colours, styles, strokes)
-            paintings = _style_pictures(styles, photo, colours, strokes) if number <= FREE else ()
-            image = photo if small is None else enlarge(small, photo, paintings)
-            limit, names = pixels_at_once(height, width, allowed), style_layers(number)
-            tiles = len(cut(height, width, limit, names[-1]))
-            place = full, number + 1, len(sizes)
-            if tiles > 1:
-                yield Progress(image, *place, *clock.now(), tiles, small)
-            targets = style_statistics(styles, photo, colours, strokes, network, names, allowed)
-            waves = style_spectrum(styles, photo, colours, strokes)
-            weight = style_weight(strength, number)
-            pixel_cost = _pixel_cost(number, photo, small, waves, SPECTRUM * weight)
-            level = Level(photo, targets, weight, pixel_cost)
-            with network.evaluation(level, limit) as evaluate:
-                remembered = MEMORY if number <= FREE else 2
-                images = descend_lean(evaluate, image, evaluations(number), remembered)
-                for image in images:
-                    yield Progress(image, *place, *clock.tick(), tiles, small)
+        for plan in plans:
+            eta.begin(plan.index)
+            photo, styles = sources.read(*plan.size)
+            previous, image = image, photo if image is None else enlarge(image, photo)
+            place = full_size, plan.index + 1, len(plans)
+            if plan.tiles > 1:
+                yield Progress(image, *place, *eta.now(), plan.tiles)
+            level = Level(
+                photo,
+                measure_styles(network, styles, plan),
+                plan.layer_weights,
+                _pixel_cost(plan.index, photo, previous),
+            )
+            with network.evaluation(level, plan.limit) as evaluate:
+                start = image
+                for image in _descend(evaluate, start, plan):
+                    yield Progress(image, *place, *eta.tick(), plan.tiles)
 
 
-def enlarge(small, photo, paintings=()):
-    """Begin a level: the level before, larger, and a part of the detail that it could not hold.
+def _descend(evaluate, start, plan):
+    """Minimize over smoothed changes of the start image; yield the best image so far."""
 
-    Arguments:
-    small -- normalised image (1, h, w, 3)
-    photo -- larger one (1, height, width, 3), of this level
-    paintings -- (share, image) of the style pictures whose detail is to begin with
+    def evaluate_change(change):
+        cost, gradient = evaluate(start + smooth(change))
+        return cost, smooth(gradient)  # `smooth` is its own adjoint
 
-    Returns:
-    image of the photograph's shape
-    """
-    height, width = photo.shape[1:3]
-    scale = math.sqrt(small.size / photo.size)
-    lost = detail(photo, scale)
-    for share, painting in paintings:
-        relief = detail(painting, scale).mean(axis=-1, keepdims=True)
-        lost += share * cover(relief, height, width)
-    return clip(resize(small, height, width) + DETAIL * lost)
+    for change in lbfgs(evaluate_change, np.zeros_like(start), plan.evaluations, plan.memory):
+        yield start + smooth(change)
 
 
-def _pixel_cost(number, photo, small, waves, weight):
-    """Return what pixels cost by themselves at the level of that number, as a function of a tensor.
+def enlarge(image, photo):
+    """Return the start image of a level: the previous one, enlarged, with some photo detail.
 
     Arguments:
-    number, photo, small -- see `hold`
-    waves, weight -- the style's spectrum, and what to differ from it costs
+    image -- normalized image (1, h, w, 3)
+    photo -- normalized image (1, height, width, 3) at the level's size
     """
+    lost = detail(photo, math.sqrt(image.size / photo.size))
+    return clip(resize(image, *photo.shape[1:3]) + DETAIL * lost)
+
+
+def measure_styles(network, styles, plan):
+    """Measure the Target of a level: the style images', mixed by their shares.
+
+    Arguments:
+    network -- nst.painting.objective.Network
+    styles -- list of (share, normalized image)
+    """
+    shares, images = zip(*styles, strict=True)
+    limits = [pixels_at_once(*image.shape[1:3], plan.memory_limit) for image in images]
+    names = tuple(plan.layer_weights)
+    targets = [network.measure(*pair, names) for pair in zip(images, limits, strict=True)]
+    return Target.mix(shares, targets)
+
+
+def _pixel_cost(index, photo, previous):
+    """Return the part of the cost that needs no network, as a function of the image's tensor."""
 
     def cost(image):
-        terms = range_cost(image) + weight * spectrum_cost(image, waves)
-        return terms if number == FREE else terms + hold(image, number, photo, small)
+        held = index != UNCONSTRAINED_LEVEL
+        return range_cost(image) + (layout(image, index, photo, previous) if held else 0)
 
     return cost
 
 
-def hold(image, number, photo, small):
-    """Hold the first levels to the photograph's light and colours, the last to the level before.
+def layout(image, index, photo, previous):
+    """Hold the first levels to the photo's light and colors, the last ones to the previous level.
 
     Arguments:
-    image -- tensor (1, h, w, 3), of the level of that number, which is not FREE
+    image -- tensor (1, h, w, 3), of the level `index`, which is not UNCONSTRAINED_LEVEL
     photo -- array of that shape
-    small -- array, what the level before ended with
+    previous -- array, the result of the level before
     """
-    if number > FREE:
-        return HOLD * layout_cost(image, small)
-    height, width = (max(1, round(side / 2 ** (number + 2))) for side in photo.shape[1:3])
-    return TONE / 2**number * layout_cost(image, resize(photo, height, width))
+    if index > UNCONSTRAINED_LEVEL:
+        return LAYOUT_WEIGHT_PREVIOUS * layout_cost(image, previous)
+    height, width = (max(1, round(side / 2 ** (index + 2))) for side in photo.shape[1:3])
+    return LAYOUT_WEIGHT_PHOTO / 2**index * layout_cost(image, resize(photo, height, width))
 
 
-# --- sizes and weights ---------------------------------------------------------------------------
+# --- the plan ------------------------------------------------------------------------------------
+
+
+class LevelPlan(NamedTuple):
+    """One level of the pyramid."""
+
+    index: int  # from 0
+    size: tuple  # (height, width)
+    layer_weights: dict  # of the style layers
+    evaluations: int
+    memory: int  # steps that L-BFGS remembers
+    memory_limit: float  # bytes
+    limit: float  # pixels that the network may see at once
+    tiles: int
+    work: float  # of an evaluation, in pixels that the network sees
+
+
+def plan_levels(height, width, strength=0.5, memory_limit=math.inf):
+    """Plan the levels of a picture of that size: list of LevelPlan."""
+    plans = []
+    for index, size in enumerate(level_sizes(height, width)):
+        weights = layer_weights(strength, index)
+        limit = pixels_at_once(*size, memory_limit)
+        tiles = cut(*size, limit, deepest(weights))
+        work = pixels_to_see(tiles) * (CONV5_COST_FACTOR if "conv5_1" in weights else 1)
+        memory = MEMORY if index <= UNCONSTRAINED_LEVEL else 2
+        evaluations = _at(EVALUATIONS, index)
+        plans.append(
+            LevelPlan(
+                index, size, weights, evaluations, memory, memory_limit, limit, len(tiles), work
+            )
+        )
+    return plans
 
 
 def level_sizes(height, width):
     """List the sizes to paint at, each (height, width), the last the given one.
 
-    Up to the level that is FREE, the area grows from FIRST_AREA fourfold; the way from there is cut
-    evenly, and so is a short one. Neighbours' sides differ by a factor of at most 2.15, so that a
-    width of 801 needs no level more than one of 800; no side is below the network's 16 pixels. A
-    picture below FIRST_AREA has one level.
+    Up to UNCONSTRAINED_LEVEL, the area grows from FIRST_AREA fourfold; beyond, the remaining factor
+    is divided evenly, and so is a small picture's. The sides of neighbors differ by a factor of at
+    most 2.15, so that a width of 801 needs no more levels than 800; no side is below the network's
+    16 pixels. A picture below FIRST_AREA has one level.
     """
     octaves = max(0.0, math.log2(height * width / FIRST_AREA) / 2)
-    fixed = FREE if octaves > FREE + 0.1 else 0
+    fixed = UNCONSTRAINED_LEVEL if octaves > UNCONSTRAINED_LEVEL + 0.1 else 0
     steps = math.ceil(octaves - fixed - 0.1)
     rest = np.linspace(octaves, fixed, max(0, steps) + 1)[::-1]
     scales = [2 ** (octave - octaves) for octave in (*range(fixed), *rest)]
     return [tuple(max(16, round(scale * side)) for side in (height, width)) for scale in scales]
 
 
-def evaluations(number):
-    """Say how often the level of that number, from 0, may evaluate its costs."""
-    return EVALUATIONS[min(number, len(EVALUATIONS) - 1)]
+def layer_weights(strength, index):
+    """Return the weights of the style layers at a level, compared with the content cost's 1.
+
+    Equal steps in strength multiply them equally: those of the shallow layers from 0.3 to 30, those
+    of the deep ones SHAPE_GAIN times as much. At 0.5 the subject stays and the strokes are the
+    style's. The first levels, which lay out the picture, have a part of the weight: they keep the
+    subject's shape, and later levels fill it with strokes.
+
+    Arguments:
+    index -- of the level, from 0
+
+    Returns:
+    dict from layer names to weights above 0
+    """
+    texture = 3 * 100 ** (strength - 0.5) * _at(STYLE_SHARE_BY_LEVEL, index)
+    shapes = dict(zip(("conv4_1", "conv5_1"), _at(SHAPE_WEIGHTS, index), strict=True))
+    gain = texture * SHAPE_GAIN ** (strength - 0.5)
+    return dict.fromkeys(TEXTURE_LAYERS, texture) | {n: gain * w for n, w in shapes.items() if w}
+
+
+def _at(values, index):
+    return values[min(index, len(values) - 1)]
 
 
 def work(height, width):
-    """Say what a painting takes, in pixels through the network and what goes beside them."""
-    return total_work(*_work(level_sizes(height, width)))
-
-
-def _work(sizes, allowed=math.inf):
-    """List what an evaluation takes at each level, in pixels, and how many there are."""
-    pixels = [
-        pixels_to_see(*size, pixels_at_once(*size, allowed), style_layers(number)[-1])
-        * (SHALLOW if number > FREE else 1)
-        for number, size in enumerate(sizes)
-    ]
-    return pixels, [evaluations(number) for number in range(len(sizes))]
-
-
-def style_layers(number):
-    """Name the STYLE_LAYERS that the level of that number, from 0, has."""
-    return STYLE_LAYERS[:-1] if number > FREE else STYLE_LAYERS
-
-
-def style_weight(strength, number):
-    """Turn a strength of 0-1 into the style cost's weight beside the content cost: 2-200.
-
-    Equal steps in strength multiply the weight equally; at 20, the middle, the subject stays and
-    the strokes are the style's. The first levels, which lay out the picture, get a part of it:
-    they keep the subject's shape, and later levels fill it with strokes.
-
-    Arguments:
-    number -- of the level, from 0
-    """
-    return 20 * 100 ** (strength - 0.5) * LAYOUT[min(number, len(LAYOUT) - 1)]
-
-
-# --- the style ------------------------------------------------------------------------------------
-
-
-def style_statistics(
-    styles, photo, colours, strokes, network, names=STYLE_LAYERS, allowed=math.inf
-):
-    """Measure the style pictures at the scale of one level, and mix them by their weights.
-
-    The sum of weighted squared distances from several targets has its least value at their
-    weighted mean, so several styles cost no more than one.
-
-    Arguments:
-    network -- nst.painting.objective.Network
-    names -- of the layers to measure
-    allowed -- bytes of memory, see `nst.painting.memory`
-
-    Returns:
-    for each of the layers a list of the three arrays of `statistics`
-    """
-    mixed = [[0, 0, 0] for _ in names]
-    for share, picture in _style_pictures(styles, photo, colours, strokes):
-        limit = pixels_at_once(*picture.shape[1:3], allowed)
-        texture = network.measure(picture, limit, names)
-        mixed = [
-            [old + share * new for old, new in zip(*pair, strict=True)]
-            for pair in zip(mixed, texture, strict=True)
-        ]
-    return mixed
-
-
-def style_spectrum(styles, photo, colours, strokes):
-    """Measure the `spectrum` of the style pictures, mixed as in `style_statistics`."""
-    pictures = _style_pictures(styles, photo, colours, strokes)
-    return sum(share * measure_spectrum(picture) for share, picture in pictures)
-
-
-def _style_pictures(styles, photo, colours, strokes):
-    """Read the style pictures at the scale of one level, one after the other, each with its share.
-
-    Arguments: see `paint`; photo is the level's
-    """
-    total = sum(styles.values())
-    for style, weight in styles.items():
-        picture = read_style(style, photo[0, ..., 0].size, strokes)
-        if colours == "content":
-            picture = clip(recolour(picture, photo))
-        yield weight / total, picture
+    """Return the work that a painting takes, in pixels that the network sees."""
+    return total_work(plan_levels(height, width))

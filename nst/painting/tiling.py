@@ -1,12 +1,11 @@
-"""Where a picture that is larger than the memory is cut into tiles.
+"""Where an image that does not fit into memory is cut into tiles.
 
-A tile has pixels of its own, and about them a halo that the network sees too. One position of
-conv5_1, the deepest layer of the costs, has a cell of 16×16 pixels and looks 70 pixels beyond it on
-each side, at 156×156 in all (`receptive_field`). A layer's position belongs to the tile that has
-its cell. Cuts and halo are multiples of 16, so that the poolings of a tile halve what those of the
-picture halve: the halo is 80. Where the costs end with conv4_2, cells have 8×8 pixels and the halo
-is 40. It ends at the picture's edge, where zeros are padded and the last cell is cut off as they
-are for the whole picture.
+A tile owns some pixels and sees a halo around them. One position of conv5_1, the deepest layer of
+the costs, has a cell of 16×16 pixels and a receptive field that reaches 70 pixels beyond it on each
+side, 156×156 in all (`receptive_field`). A position belongs to the tile that owns its cell. Cuts
+and halos are multiples of 16, so that pooling a tile groups the same pixels as pooling the whole
+image; the halo is 80 pixels. If the deepest layer is conv4_2, cells are 8×8 and the halo is 40. At
+the image's border the halo ends, as zero padding starts there for the whole image as well.
 """
 
 import math
@@ -15,16 +14,16 @@ from typing import NamedTuple
 
 from nst.vgg.weights import layer_names
 
-DEEPEST = "conv5_1"  # of the costs' layers
-TWICE = 1.5  # what two passes over a tile take, in evaluations of a picture of its size
+DEEPEST = "conv5_1"  # layer of the costs
+TILED_COST_FACTOR = 1.5  # two passes over a tile cost 1.5 untiled evaluations
 
 
 def receptive_field(layer):
-    """Say what a layer's first position looks at, where there is no edge; in each direction.
+    """Return what a layer's first position sees, away from borders, in each direction.
 
     Returns:
     cell -- pixels from one position to the next; range(cell) are the position's own
-    first, end -- range(first, end) are the pixels that it looks at
+    first, end -- range(first, end) are the pixels that it sees
     """
     names = layer_names(19)
     cell, first, end = 1, 0, 1
@@ -37,54 +36,71 @@ def receptive_field(layer):
 
 
 def halo(deepest=DEEPEST):
-    """Say how many pixels about its own a tile needs for layers down to one: whole cells."""
+    """Return the width of a tile's halo in pixels, a whole number of cells."""
     cell, first, _ = receptive_field(deepest)
     return -cell * (first // cell)
 
 
 class Span(NamedTuple):
-    """One side of a tile: its own pixels [begin, end), and those that the network sees."""
+    """One side of a tile: it owns the pixels [begin, end) and sees [first, last)."""
 
     begin: int
     end: int
     first: int
     last: int
+    length: int  # of the whole image's side
 
-    def positions(self, step):
-        """Count the tile's own positions in a layer with one every `step` pixels."""
-        return -(-self.end // step) - self.begin // step
+    def positions(self, cell, inner):
+        """Return the half-open range of a layer's positions that belong to the tile.
+
+        Arguments:
+        cell -- pixels from one position of the layer to the next
+        inner -- True leaves out the outermost position at the image's borders
+
+        Returns:
+        (begin, end), counted from the first position that the tile sees
+        """
+        skip = int(inner and self.length > 2 * cell)
+        begin = self.begin // cell + (skip if self.begin == 0 else 0)
+        end = -(-self.end // cell) - (skip if self.end == self.length else 0)
+        return begin - self.first // cell, end - self.first // cell
+
+    def at(self, cell):
+        """Return the slice of the whole layer's positions that belong to the tile."""
+        return slice(self.begin // cell, -(-self.end // cell))
 
 
 class Tile(NamedTuple):
-    """A tile of a picture."""
+    """One tile of an image."""
 
     rows: Span
     columns: Span
 
     def window(self, image):
-        """Return what the network sees of an image (1, h, w, 3): a view."""
+        """Return the part of an image (1, h, w, 3) that the tile sees: a view."""
         rows, columns = (slice(span.first, span.last) for span in self)
         return image[:, rows, columns]
 
-    def edges(self):
-        """Return top, bottom, left and right of the tile's own pixels in its window."""
-        return [edge - span.first for span in self for edge in (span.begin, span.end)]
+    def positions(self, cell, inner=False):
+        """Return (top, bottom, left, right), half-open: see `Span.positions`."""
+        return [edge for span in self for edge in span.positions(cell, inner)]
 
-    def positions(self, step):
-        """Count the tile's own positions in a layer with one every `step` pixels."""
-        return self.rows.positions(step) * self.columns.positions(step)
+    def count(self, cell, inner=False):
+        """Return the number of positions that belong to the tile."""
+        top, bottom, left, right = self.positions(cell, inner)
+        return (bottom - top) * (right - left)
 
 
 def cut(height, width, limit=math.inf, deepest=DEEPEST):
-    """Cut a picture into tiles of which the network sees at most `limit` pixels at once.
+    """Cut an image into tiles that see at most `limit` pixels each.
 
     Arguments:
-    deepest -- layer that the costs have, at or behind CONTENT_LAYER
+    deepest -- deepest layer of the costs
 
     Returns:
-    list of Tile by which as few pixels as possible are seen in all; one where the picture fits
+    list of Tile that see as few pixels as possible in all; a single one if the image fits
 
-    Raises ValueError, where no tile is small enough.
+    Raises ValueError if no tile is small enough.
     """
     choices = [
         (rows.seen * columns.seen, rows.spans, columns.spans)
@@ -92,38 +108,36 @@ def cut(height, width, limit=math.inf, deepest=DEEPEST):
         if rows.longest * columns.longest <= limit
     ]
     if not choices:
-        cell, first, end = receptive_field(deepest)
-        field, least = end - first, cell + 2 * halo(deepest)
+        least = 2 * receptive_field(deepest)[0] + 2 * halo(deepest)
         raise ValueError(
-            f"tiles of {limit:.0f} pixels are too small: {deepest} looks at {field}×{field}, so "
-            f"that the least tile is {least}×{least}"
+            f"a tile of {limit:.0f} pixels is too small for {deepest}: allow {least}×{least} pixels"
         )
     _, rows, columns = min(choices)
     return [Tile(*spans) for spans in product(rows, columns)]
 
 
-def pixels_to_see(height, width, limit=math.inf, deepest=DEEPEST):
-    """Say what an evaluation takes, in pixels of a picture that need not be cut; see `cut`."""
-    tiles = cut(height, width, limit, deepest)
+def pixels_to_see(tiles):
+    """Return the work of one evaluation, in pixels of an image that is not cut."""
     seen = sum((r.last - r.first) * (c.last - c.first) for r, c in tiles)
-    return seen if len(tiles) == 1 else TWICE * seen
+    return seen if len(tiles) == 1 else TILED_COST_FACTOR * seen
 
 
 class _Division(NamedTuple):
     spans: list
-    seen: int  # pixels that the network sees of them all
+    seen: int  # pixels that all of them see
     longest: int
 
 
 def _divisions(length, deepest):
-    """List the ways to divide a side of a picture: into 1 span, 2, …, one for each cell."""
+    """List the ways to divide a side of an image into spans of two cells or more each."""
     cell, margin = receptive_field(deepest)[0], halo(deepest)
     cells = -(-length // cell)
     divisions = []
-    for count in range(1, cells + 1):
+    for count in range(1, max(1, cells // 2) + 1):
         edges = [cell * (i * cells // count) for i in range(count)] + [length]
         spans = [
-            Span(b, e, max(0, b - margin), min(length, e + margin)) for b, e in pairwise(edges)
+            Span(b, e, max(0, b - margin), min(length, e + margin), length)
+            for b, e in pairwise(edges)
         ]
         lengths = [span.last - span.first for span in spans]
         divisions.append(_Division(spans, sum(lengths), max(lengths)))
