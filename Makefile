@@ -13,7 +13,7 @@ LESSONS := $(sort $(wildcard notebooks/Lesson_*.ipynb))
 
 # Names that the targets take, as NAME=value
 TAKES.run     := CONTENT STYLE SIZE ITERATIONS PRECISION OUTPUT RESUME NOTEBOOK
-TAKES.paint   := CONTENT STYLE SIZE STRENGTH COLORS COLOURS STROKES PRECISION OUTPUT MEMORY RESUME
+TAKES.paint   := CONTENT STYLE SIZE STRENGTH COLORS COLOURS STROKES PRECISION OUTPUT MEMORY STEPS
 TAKES.gallery := PAIRS SCHEDULER SIZE METHOD ITERATIONS PRECISION
 TAKES.grade   := NOTEBOOK REPORT JOBS
 TAKES.lab     := SOLVED
@@ -58,8 +58,8 @@ run: $(VENV)/installed weights ## run the lab: CONTENT= STYLE= SIZE= ITERATIONS=
 
 paint: override CONTENT := $(or $(CONTENT),images/pyramid_800x600.jpg)
 paint: override STYLE := $(or $(STYLE),images/impressionist_800x600.jpg)
-paint: $(VENV)/installed weights ## paint quickly, coarse to fine: CONTENT= STYLE= SIZE=800 STRENGTH=medium COLORS=content STROKES=2 PRECISION= OUTPUT= MEMORY=6 RESUME=1
-	@$(NST) paint --environment=CONTENT:,STYLE:,SIZE,STRENGTH,COLORS,COLOURS,STROKES,PRECISION,OUTPUT,MEMORY,RESUME
+paint: $(VENV)/installed weights ## paint quickly, coarse to fine: CONTENT= STYLE= SIZE=800 STRENGTH=medium COLORS=content STROKES=2 PRECISION= OUTPUT= MEMORY=6 STEPS=folder
+	@$(NST) paint --environment=CONTENT,STYLE,SIZE,STRENGTH,COLORS,COLOURS,STROKES,PRECISION,OUTPUT,MEMORY,STEPS
 
 studio: $(VENV)/installed weights ## open a page in the browser on which photographs are painted
 	@$(NST) studio

@@ -10,10 +10,6 @@ backpropagates these derivatives through the network, tile by tile, to the pixel
 gradients add up to that of the whole image. This is the method of Galerne, Raad, Lezama and Morel
 (2024, "Scaling Painting Style Transfer", arXiv 2212.13459). Where to cut, and why it is exact, is
 in tiling.py.
-
-Statistics of the style leave out the outermost positions, which see the network's zero padding:
-they would be copied to the image's border as a frame. (In conv1_1 and conv2_1 these are a pixel or
-two, and leaving them out would take a tenth of the time.)
 """
 
 import math
@@ -26,6 +22,7 @@ import numpy as np
 from nst.core.tensorflow import import_tensorflow
 from nst.painting.costs import (
     CONTENT_LAYER,
+    INNER_LAYERS,
     STYLE_LAYERS,
     border_weights,
     content_unit,
@@ -39,7 +36,6 @@ from nst.vgg.weights import layer_names
 
 tf = import_tensorflow()
 
-INNER_CELL = 4  # layers with cells of at least this size leave out their outermost positions
 CELLS = {name: receptive_field(name)[0] for name in {*STYLE_LAYERS, CONTENT_LAYER}}
 
 
@@ -189,7 +185,7 @@ class _Graph:
         tiled -- whether the network sees a halo around the positions that count
         """
         self._sess, self._window = sess, layers["input"]
-        self._layers = [(name, CELLS[name] >= INNER_CELL) for name in names]
+        self._layers = [(name, name in INNER_LAYERS) for name in names]
         self._layers.append((CONTENT_LAYER, False))
         self._edges = [tf.placeholder(tf.int32, [4]) for _ in self._layers]
 

@@ -30,7 +30,7 @@ picture is painted first, enlarged, and painted again. The reason and the source
   the finest frequencies, and its gradients would leave them as a weave of lines over the picture.
   Pixels outside 0-255 have a cost instead of bounds: they would be clipped, and a clipped picture
   has different statistics.
-- No frame: see the border's weights in costs.py, and the statistics in objective.py.
+- No frame: see BORDER_WEIGHTS and INNER_LAYERS in costs.py.
 
 Nothing is random.
 """
@@ -60,7 +60,7 @@ LAYOUT_WEIGHT_PREVIOUS = 30000  # after UNCONSTRAINED_LEVEL
 STYLE_SHARE_BY_LEVEL = (0.3, 0.6, 1)  # of the style's weight; the last for all that follow
 TEXTURE_LAYERS = ("conv1_1", "conv2_1", "conv3_1")  # of weight 1
 # weights of conv4_1 and conv5_1 at medium strength, by level; the last for all that follow
-SHAPE_WEIGHTS = ((0, 0), (0.1, 0), (0.15, 0.035), (0.15, 0))
+SHAPE_WEIGHTS = ((0, 0), (0.1, 0), (0.2, 0.02), (0.2, 0))
 SHAPE_GAIN = 25  # by how much strength 1 multiplies SHAPE_WEIGHTS, compared with strength 0
 CONV5_COST_FACTOR = 1.2  # time of an evaluation with conv5_1 over that without
 DETAIL = 0.2  # share of the photo's detail that a level starts with
@@ -292,7 +292,7 @@ def layer_weights(strength, index):
     Returns:
     dict from layer names to weights above 0
     """
-    texture = 3 * 100 ** (strength - 0.5) * _at(STYLE_SHARE_BY_LEVEL, index)
+    texture = 3.1 * 100 ** (strength - 0.5) * _at(STYLE_SHARE_BY_LEVEL, index)
     shapes = dict(zip(("conv4_1", "conv5_1"), _at(SHAPE_WEIGHTS, index), strict=True))
     gain = texture * SHAPE_GAIN ** (strength - 0.5)
     return dict.fromkeys(TEXTURE_LAYERS, texture) | {n: gain * w for n, w in shapes.items() if w}

@@ -294,7 +294,7 @@ def test_deep_layers_count_little_and_gain_with_the_strength():
         [*shallow, "conv4_1", "conv5_1"],
         [*shallow, "conv4_1"],
     ]
-    assert medium[2]["conv4_1"] == pytest.approx(0.15 * medium[2]["conv1_1"])
+    assert medium[2]["conv4_1"] == pytest.approx(0.2 * medium[2]["conv1_1"])
     assert medium[0]["conv1_1"] == pytest.approx(0.3 * medium[2]["conv1_1"])
     assert strong[2]["conv1_1"] == pytest.approx(100 * weak[2]["conv1_1"])
     assert strong[2]["conv5_1"] == pytest.approx(2500 * weak[2]["conv5_1"])
