@@ -7,13 +7,13 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from nbclient.exceptions import CellExecutionError, DeadKernelError
+from nbclient.exceptions import DeadKernelError
 
 from nst.core.config import CONFIG, LAB
 from nst.core.images import save_image
 from nst.core.progress import ProgressLine
-from nst.lab.runner import run
-from nst.painting.options import load_painter
+from nst.lab.runner import CellFailed, run
+from nst.painting.options import describe, load_painter
 
 ROLES = "content", "style"
 ONE_AT_A_TIME = threading.Lock()  # however many threads a Dask worker has
@@ -57,8 +57,8 @@ def _run_lab(content, style, scratch, values):
     pictures = {"CONTENT_IMAGE": content, "STYLE_IMAGE": style, "OUTPUT_DIR": str(scratch)}
     try:
         run(LAB, scratch, values | pictures)
-    except CellExecutionError as error:
-        raise RuntimeError(f"{error.ename}: {error.evalue}") from None
+    except CellFailed as error:
+        raise RuntimeError(error.reason) from None
     except DeadKernelError:
         raise RuntimeError("the lab's kernel died: is there enough memory?") from None
 
@@ -70,7 +70,7 @@ def _paint(content, style, scratch, values):
     paint = load_painter()
     with closing(paint(content, style, **{"size": CONFIG.IMAGE_WIDTH} | settings)) as painting:
         for progress in painting:
-            line.show(f"  level {progress.level} of {progress.levels}, {progress.done:.0%} done")
+            line.show(describe(progress))
     line.end()
     save_image(scratch / "generated_image.jpg", progress.full_size())
 

@@ -175,7 +175,7 @@ def _execute(client, folder, environment, copy):
             with suppress(OSError):  # the first failure is the one to report
                 _write(client.nb, copy)
         if isinstance(error, CellExecutionError) and not stopped:
-            raise CellFailed(_describe_failure(client.nb, copy)) from None
+            raise CellFailed(*_describe_failure(client.nb, copy)) from None
         raise KeyboardInterrupt if stopped else error from None
     finally:
         # nbclient leaves it registered if the kernel dies before its first answer
@@ -186,11 +186,18 @@ def _execute(client, folder, environment, copy):
 
 
 class CellFailed(Exception):
-    """A cell failed; the message says where and why, and where the executed copy is."""
+    """A cell failed; the message says where and why, and where the executed copy is.
+
+    `reason` is the error's first line alone.
+    """
+
+    def __init__(self, message, reason):
+        super().__init__(message)
+        self.reason = reason
 
 
 def _describe_failure(notebook, copy):
-    """Return lines about the cell that failed: its number and line, the reason, the advice."""
+    """Return lines about the cell that failed (number, line, reason, advice), and the reason."""
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     number, cell, error = next(
         (number, cell, output)
@@ -204,13 +211,13 @@ def _describe_failure(notebook, copy):
     if at:
         line = cell.source.splitlines()[int(at[1]) - 1]
         where += f", line {at[1]}: {shorten(line, 70, placeholder=' …')}"
-    reason = next(iter(error.evalue.strip().splitlines()), "")
+    reason = f"{error.ename}: {next(iter(error.evalue.strip().splitlines()), '')}"
     # the diagnosis puts an empty line before its advice
     advice = trace[len(trace) - trace[::-1].index("") :] if "" in trace else []
-    lines = [where, f"  {error.ename}: {reason}", *(f"  {line}" for line in advice)]
+    lines = [where, f"  {reason}", *(f"  {line}" for line in advice)]
     if copy.exists():
         lines.append(f"The executed copy: {os.path.relpath(copy)}")
-    return "\n".join(lines)
+    return "\n".join(lines), reason
 
 
 def _unfinished(copy):
