@@ -174,12 +174,8 @@ def fetch_pypi(path):
 def fetch_keras(path, depth=19):
     """Write the float32 weights of keras.applications, which verifies its download, as a .mat."""
     import_tensorflow()
-    try:
-        from keras import applications
-    except ImportError:  # TensorFlow 2.22 comes without it
-        raise WeightsError(
-            f"Keras is not installed: run {sys.executable} -m pip install keras"
-        ) from None
+    from keras import applications
+
     try:
         network = getattr(applications, f"VGG{depth}")(include_top=False, weights="imagenet")
     except Exception as error:  # Keras raises Exception itself

@@ -2,7 +2,6 @@
 
 import errno
 import hashlib
-import importlib.util
 import os
 import pickle
 import re
@@ -343,12 +342,6 @@ write_vgg(mat, from_keras(network), KERAS, "a test")
 """
 
 
-needs_keras = pytest.mark.skipif(
-    not importlib.util.find_spec("keras"), reason="TensorFlow 2.22 comes without Keras"
-)
-
-
-@needs_keras
 def test_weights_that_keras_saved_compute_what_keras_computes(tmp_path):
     files = [tmp_path / name for name in ("vgg.weights.h5", "vgg.mat", "arrays.npz")]
     subprocess.run([sys.executable, "-c", KERAS_VGG, *map(str, files)], cwd=ROOT, check=True)
@@ -361,7 +354,6 @@ def test_weights_that_keras_saved_compute_what_keras_computes(tmp_path):
     np.testing.assert_allclose(ours, keras, rtol=1e-4, atol=1e-5 * keras.max())
 
 
-@needs_keras
 def test_if_keras_cannot_fetch_its_weights_one_sentence_says_so(lone_target, monkeypatch, capfd):
     nowhere = {"KERAS_HOME": str(lone_target.parent / "keras")}
     nowhere |= {name: "http://127.0.0.1:9" for name in ("http_proxy", "https_proxy")}
