@@ -13,9 +13,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-YES_OR_NO = {"1": True, "yes": True, "true": True, "on": True} | {
-    "0": False, "no": False, "false": False, "off": False
-}  # fmt: skip
+YES_OR_NO = dict.fromkeys(("1", "yes", "true", "on"), True)
+YES_OR_NO |= dict.fromkeys(("0", "no", "false", "off"), False)
 
 
 class _Input(NamedTuple):
