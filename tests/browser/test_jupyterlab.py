@@ -132,6 +132,54 @@ def test_a_student_runs_all_cells_and_watches_the_picture_evolve(page, address, 
     assert last < first
 
 
+def run_cell(page, panel, text):
+    """Run the cell that holds a text; return it when it is done."""
+    cell = panel.locator(".jp-CodeCell", has_text=text).first
+    cell.locator(".cm-content").click()
+    page.keyboard.press("Control+Enter")
+    done = cell.locator(".jp-InputPrompt", has_text=re.compile(r"\[\d+\]"))
+    done.or_(cell.locator("[data-mime-type$=error]")).first.wait_for(timeout=MINUTE)
+    return cell
+
+
+def test_a_restarted_kernel_names_the_cells_to_run_first(page, address, project):
+    panel = show(page, address, LAB.name)
+    message = "This kernel has just started and knows nothing of the cells above: run them first"
+    expect(run_cell(page, panel, "def gram_matrix(A)")).to_contain_text(message)
+    run_cell(page, panel, "as_in_the_course=True")
+    expect(run_cell(page, panel, "import pprint")).to_contain_text("TensorFlow 2")
+    page.get_by_role("menuitem", name="Kernel", exact=True).click()
+    page.get_by_role("menuitem", name="Restart Kernel…", exact=True).click()
+    page.get_by_role("button", name="Confirm Kernel Restart").click()
+    page.get_by_text(re.compile(r"^Python 3.* \| Idle$")).wait_for(timeout=MINUTE)
+    expect(run_cell(page, panel, "import pprint")).to_contain_text(message)
+    page.screenshot(path=project / "restarted.png")
+
+
+def test_what_the_package_says_is_said_last_in_a_renamed_notebook(page, address, project):
+    """The kernel starts in notebooks/ and finds nst in ../, as a plain Jupyter's does, too."""
+    edition = nbformat.read(project / "notebooks" / EXERCISES.name, as_version=4)
+    runner.set_parameters(edition, {"ITERATIONS": 0, "SIZE": 48, "OUTPUT_DIR": "output/none"})
+    last = [cell.id for cell in edition.cells].index("run")
+    del edition.cells[last + 1 :]
+    nbformat.write(edition, project / "notebooks" / "Ann's try.ipynb")
+    panel = show(page, address, "Ann's try.ipynb")
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    error = panel.locator("[data-mime-type$=error]")
+    error.wait_for(timeout=3 * MINUTE)
+    error.scroll_into_view_if_needed()
+    page.screenshot(path=project / "said_last.png")
+    last_line = error.inner_text().strip().splitlines()[-1]
+    assert last_line == "ValueError: num_iterations is 0: ask for 1 or more"
+
+
+def test_the_printed_address_opens_the_exercises(address, project):
+    log = (project / "jupyter" / "log").read_text()
+    printed = re.findall(r"http://\S+", log)
+    assert [a for a in printed if f"/lab/tree/notebooks/{EXERCISES.name}?token=" in a]
+
+
 @pytest.mark.parametrize("notebook", [LAB.name, *LESSONS])
 def test_every_figure_shows(page, address, project, notebook):
     panel = show(page, address, notebook)

@@ -67,7 +67,7 @@ SECTIONS = [
         "# GRADED FUNCTION: gram_matrix | def gram_matrix(A): | GA = None | return GA |"
         "tf.reset_default_graph() | with tf.Session() as test: | tf.set_random_seed(1) |"
         "A = tf.random_normal([3, 2 * 1], mean=1, stddev=4) | GA = gram_matrix(A) |"
-        'print("GA = " + str(GA.eval())) | GA = [[  6.42230511  -4.42912197  -2.09668207]',
+        'print("GA = \\n" + str(GA.eval())) | GA = | [[  6.42230511  -4.42912197  -2.09668207]',
     ),
     (
         "3.2.2 - Style cost of one layer",
@@ -91,7 +91,7 @@ SECTIONS = [
         "for layer_name, coeff in STYLE_LAYERS: | out = model[layer_name] | a_S = sess.run(out) |"
         "a_G = out | J_style_layer = compute_layer_style_cost(a_S, a_G) |"
         "J_style += coeff * J_style_layer | return J_style | How to choose the coefficients |"
-        "Deep layers | softly | Shallow layers | strongly | **Remember**",
+        "Deep layers | softer | Shallow layers | stronger | **Remember**",
     ),
     (
         "3.3 - The total cost",
@@ -103,10 +103,10 @@ SECTIONS = [
         'print("J = " + str(J)) | J = 35.34667875478276 | **Remember**',
     ),
     (
-        "4 - Solving the optimisation problem",
+        "4 - Solving the optimization problem",
         "1. create an interactive session | 2. load the content image | 3. load the style image |"
-        "4. initialise the generated image | 5. load VGG-19 | 6. build the graph |"
-        "content cost | style cost | total cost | optimiser | learning rate | 7. initialise",
+        "4. initialize the generated image | 5. load VGG-19 | 6. build the graph |"
+        "content cost | style cost | total cost | optimizer | learning rate | 7. initialize",
     ),
     (
         "The interactive session",
@@ -138,13 +138,13 @@ SECTIONS = [
     ),
     ("Total cost", "total_cost | $\\alpha = 10$ | $\\beta = 40$ | J = None"),
     (
-        "Optimiser",  # its two lines are given
+        "Optimizer",  # its two lines are given
         f"tf.train.AdamOptimizer | {TF}compat/v1/train/AdamOptimizer | 2.0 |"
         "optimizer = tf.train.AdamOptimizer(2.0) | train_step = optimizer.minimize(J)",
     ),
     (
         "The training loop",
-        "initialises | assigns | runs | Hints | tf.global_variables_initializer() |"
+        "initializes | assigns | runs | Hints | tf.global_variables_initializer() |"
         'model["input"].assign( | sess.run |'
         "def model_nn(sess, input_image, num_iterations=200): | None | None |"
         "for i in range(num_iterations): | None | generated_image = None | if i % 20 == 0: |"

@@ -1,17 +1,26 @@
 """JupyterLab as `nst lab` starts it."""
 
+import pytest
+from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_server.services.config.manager import ConfigManager
 from jupyterlab.handlers.announcements import NeverCheckForUpdate
 from jupyterlab.labapp import LabApp
 
+from nst.assignment import exercises
+from nst.core.config import LAB
 from nst.lab import jupyterlab
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch):
+    for name in ("JUPYTER_CONFIG_PATH", "JUPYTER_PATH", "PYTHONPATH"):
+        monkeypatch.setenv(name, "")
 
 
 def test_jupyterlab_asks_the_network_for_nothing_by_itself(monkeypatch):
     """Neither its server nor, by the settings that it gives to the page, its page."""
     started = []
     monkeypatch.setattr(LabApp, "launch_instance", started.append)
-    monkeypatch.setenv("JUPYTER_CONFIG_PATH", "")
     jupyterlab.main(["--no-browser"])
     (options,) = started
     lab = LabApp()
@@ -24,3 +33,26 @@ def test_jupyterlab_asks_the_network_for_nothing_by_itself(monkeypatch):
         "checkForUpdates": False,
         "fetchNews": "false",
     }
+
+
+def test_an_edition_that_is_missing_is_made_anew_and_a_renamed_one_left_alone(
+    monkeypatch, tmp_path
+):
+    monkeypatch.setattr(LabApp, "launch_instance", lambda options: None)
+    edition = tmp_path / exercises.EXERCISES.name
+    (tmp_path / "Ann.ipynb").write_text("Ann's")
+    for module in (exercises, jupyterlab):
+        monkeypatch.setattr(module, "PROJECT", tmp_path)
+    monkeypatch.setattr(exercises, "EXERCISES", edition)
+    jupyterlab.main([])
+    assert edition.read_bytes() == LAB.with_name(edition.name).read_bytes()
+    edition.write_text("half done")
+    jupyterlab.main([])
+    assert edition.read_text() == "half done"
+    assert (tmp_path / "Ann.ipynb").read_text() == "Ann's"
+
+
+def test_the_kernel_of_make_lab_watches_its_cells_from_the_start(monkeypatch):
+    monkeypatch.setattr(LabApp, "launch_instance", lambda options: None)
+    jupyterlab.main(["--solved"])
+    assert "--ext=nst.lab.diagnosis" in KernelSpecManager().get_kernel_spec("python3").argv
