@@ -61,7 +61,7 @@ paint: override STYLE := $(or $(STYLE),images/impressionist_800x600.jpg)
 paint: $(VENV)/installed weights ## paint quickly, coarse to fine: CONTENT= STYLE= SIZE=800 STRENGTH=medium COLORS=content STROKES=2 PRECISION= OUTPUT= MEMORY=6 STEPS=folder
 	@$(NST) paint --environment=CONTENT,STYLE,SIZE,STRENGTH,COLORS,COLOURS,STROKES,PRECISION,OUTPUT,MEMORY,STEPS
 
-studio: $(VENV)/installed weights ## open a page in the browser on which photographs are painted
+studio: $(VENV)/installed-for-studio weights ## open a page in the browser to paint photographs on
 	@$(NST) studio
 
 lab: $(VENV)/installed weights ## open the exercises in JupyterLab; SOLVED=1: the solved lab
@@ -96,7 +96,7 @@ test-attacks: $(VENV)/installed-for-tests ## hand hostile submissions to the gra
 test-ctrl-c: $(VENV)/installed-for-tests ## stop the lab at every cell's end, and at other moments
 	@$(BIN)/python -m pytest -m slow tests/lab/test_ctrl_c.py
 
-test-browser: $(VENV)/installed-for-tests ## open the lab in JupyterLab, and the studio, in a headless Chromium
+test-browser: $(VENV)/installed-for-tests $(VENV)/installed-for-studio ## open the lab in JupyterLab, and the studio, in a headless Chromium
 	@$(BIN)/python -m pytest --numprocesses=0 -m browser tests/browser
 
 published: $(VENV)/installed weights ## repeat the course's run with its pictures in images/
@@ -150,4 +150,9 @@ $(VENV)/installed-for-tests: $(VENV)/installed tests/requirements.txt
 
 $(VENV)/installed-for-%: requirements-%.txt $(VENV)/installed
 	@$(INSTALL) -r $<
+	@touch $@
+
+$(VENV)/installed-for-studio: $(VENV)/installed requirements-studio.txt
+	@echo "Adding the studio's page to $(VENV), once; it takes a minute"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-studio.txt
 	@touch $@

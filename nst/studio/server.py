@@ -1,70 +1,61 @@
-"""Open the studio, a page to paint on, in the browser: what `make studio` does.
+"""Command `nst studio`: serve the studio's page, by default to this machine alone."""
 
-Voilà shows notebooks/Studio.ipynb without its code, on this machine alone and to whoever has the
-token. Each tab has a kernel of its own, which ends with the tab, and the painting with it.
-"""
-
-import argparse
 import os
+import signal
 import sys
+import tempfile
 import threading
-import webbrowser
-from pathlib import Path
+from urllib.parse import urlsplit
 
-from nst.core.config import IN_CHECKOUT, PROJECT
-from nst.studio.uploads import MESSAGE_LIMIT
+from nst.core.cli import Parser, whole_number
+from nst.core.config import WORKPLACE
 
-NOTEBOOK = PROJECT / "notebooks" / "Studio.ipynb"
-LARGEST_MESSAGE = 256 << 20  # bytes
-# Nothing is fetched from elsewhere: Voilà's own template names a server's fonts, for icons.
-POLICY = "default-src 'self' ws: data: blob: 'unsafe-inline' 'unsafe-eval'"
+LOCAL = ("127.0.0.1", "localhost")
+PASSWORD = "NST_STUDIO_PASSWORD"  # environment variable, as other users can read a command line
+LAUNCH = {"max_file_size": "256mb", "share": False, "ssr_mode": False, "run_history": False}
+LAUNCH |= {"footer_links": [], "quiet": True, "prevent_thread_lock": True}
 
 
 def main(arguments=None):
     """Run the command `nst studio`."""
-    parser = argparse.ArgumentParser(
-        prog="nst studio",
-        description="Open a page in the browser on which photographs are painted; Voilà's own "
-        "options follow.",
-        epilog="example: nst studio --no-browser --port=9000",
-    )
-    _, options = parser.parse_known_args(arguments)
-    if not IN_CHECKOUT:
-        sys.exit(f"{PROJECT} is an installed package, not a place to work in: clone the project")
-    from tornado.ioloop import IOLoop
-    from traitlets.config import Config
-    from voila.app import Voila
+    parser = Parser(prog="nst studio", description="Open a page in the browser to paint on.")
+    parser.add_argument("--host", default=LOCAL[0], help=f"another address needs {PASSWORD}")
+    parser.add_argument("--port", type=whole_number(1), help="default: a free one from 7860 on")
+    args = parser.parse_args(arguments)
+    is_local, password = args.host in LOCAL, os.environ.get(PASSWORD)
+    if not is_local and not password:
+        sys.exit(f"--host {args.host} opens the studio to a network: set a password in {PASSWORD}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    os.chdir(WORKPLACE)  # Gradio hands out files that the page names only if they are in here
+    with tempfile.TemporaryDirectory(prefix="nst-studio-") as folder:
+        os.environ |= {"GRADIO_TEMP_DIR": folder, "GRADIO_ANALYTICS_ENABLED": "False"}
+        try:
+            from nst.studio.app import build_page
+        except ImportError as error:
+            sys.exit(f"the studio needs Gradio ({error}): pip install -r requirements-studio.txt")
+        _, address, _ = build_page().launch(
+            server_name=args.host,
+            server_port=args.port,
+            inbrowser=is_local,
+            auth=("studio", password) if password else None,
+            app_kwargs={"middleware": [(refuse_other_sites, (), {"is_local": is_local})]},
+            **LAUNCH,
+        )
+        print(f"The studio is open until Ctrl-C: {address}", flush=True)
+        threading.Event().wait()
 
-    class Server(Voila):
-        def listen(self):
-            """Take a port, and say once it is known where the page is."""
-            where = "The studio is open until Ctrl-C: {.display_url}"
-            IOLoop.current().add_callback(lambda: print(where.format(self), flush=True))
-            super().listen()
 
-        def launch_browser(self):
-            """Lead the browser by way of a file, since others can read a command and its token."""
-            file = Path(self.connection_dir, "studio.html")
-            file.write_text(f'<meta http-equiv="refresh" content="0;url={self.display_url}">')
-            threading.Thread(target=webbrowser.open, args=(file.as_uri(),)).start()
+def refuse_other_sites(app, is_local):
+    """Return an ASGI app that refuses what other sites' pages send; Gradio answers them."""
 
-    os.environ[MESSAGE_LIMIT] = str(LARGEST_MESSAGE)  # for the kernels
-    Server.launch_instance(
-        [str(NOTEBOOK), *options],
-        ip="127.0.0.1",
-        auto_token=True,
-        log_level="ERROR",
-        tornado_settings={
-            "websocket_max_message_size": LARGEST_MESSAGE,
-            # a tab that closes ends its kernel by a request without the mark against other sites;
-            # it names the kernel, which they do not know
-            "disable_check_xsrf": True,
-            "ws_ping_timeout": 30_000,  # ms; its default is beyond what Tornado takes
-            "headers": {"Content-Security-Policy": POLICY},
-        },
-        # a tab ends its kernel itself, but not where the browser is killed
-        config=Config(
-            MappingKernelManager={"cull_idle_timeout": 600, "cull_interval": 60},
-            KernelManager={"transport_encryption": "auto"},
-        ),
-    )
+    async def checked(scope, receive, send):
+        headers = dict(scope.get("headers", ()))
+        host, origin = (headers.get(name, b"").decode() for name in (b"host", b"origin"))
+        known = not is_local or urlsplit(f"//{host}").hostname in LOCAL  # against DNS rebinding
+        known &= not origin or origin.endswith(f"://{host}")
+        if known or scope["type"] != "http":
+            return await app(scope, receive, send)
+        await send({"type": "http.response.start", "status": 403})
+        await send({"type": "http.response.body", "body": b"Another site's page sent this."})
+
+    return checked

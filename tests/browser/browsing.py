@@ -46,12 +46,13 @@ def headless_chromium():
 
 def copy_project(folder):
     """Copy the project into a folder, with a miniature VGG-19 for its weights."""
-    for name in ("Makefile", "requirements.txt", "nst_utils.py"):
+    for name in ("Makefile", "requirements.txt", "requirements-studio.txt", "nst_utils.py"):
         shutil.copy(ROOT / name, folder)
     for name in ("nst", "notebooks", "images", "tests"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     (folder / ".venv").mkdir()
-    (folder / ".venv" / "installed").touch()  # younger than requirements.txt, for make
+    for name in ("installed", "installed-for-studio"):  # younger than the requirements, for make
+        (folder / ".venv" / name).touch()
     (folder / "output").mkdir()
     (folder / CONFIG.VGG_MODEL).parent.mkdir()
     write_fake_vgg(folder / CONFIG.VGG_MODEL)

@@ -27,7 +27,6 @@ from tests.conftest import ROOT
 
 pytestmark = pytest.mark.browser
 
-STUDIO = "Studio.ipynb"
 LESSONS = sorted(path.name for path in LAB.parent.glob("Lesson_*.ipynb"))
 
 
@@ -208,20 +207,6 @@ def test_nobody_is_asked_for_news(page, address):
     asked = {urlsplit(url) for url in page.asked if not url.startswith(("file:", "data:", "blob:"))}
     assert {url.netloc for url in asked} == {host}
     assert not [url.path for url in asked if re.search("/lab/api/(news|update)", url.path)]
-
-
-def test_the_studio_works_in_jupyterlab(page, address, project):
-    panel = show(page, address, "Studio.ipynb")
-    page.get_by_role("menuitem", name="Run", exact=True).click()
-    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-    panel.get_by_role("button", name="Paint", exact=True).click(timeout=MINUTE)
-    said = "There is no photograph yet: choose one, or drop it on this page"
-    expect(panel.get_by_role("alert")).to_have_text(said, timeout=MINUTE)
-    with page.expect_file_chooser() as chooser:
-        panel.get_by_role("button", name="Choose a photograph").click()
-    chooser.value.set_files(ROOT / "images" / "pyramid.jpg")
-    expect(panel.get_by_alt_text("your photograph")).to_be_visible(timeout=MINUTE)
-    page.screenshot(path=project / "studio.png")
 
 
 def test_make_lab_opens_the_solved_lab_when_asked(page, project):

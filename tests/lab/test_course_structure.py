@@ -275,6 +275,6 @@ def test_figures_and_lessons_that_the_lab_links_are_there(lab):
     assert len(figures) >= 5
     assert all(figure.startswith("../images/") for figure in figures)
     others = {path.name for path in LAB.parent.glob("*.ipynb")} - set(lessons)
-    assert others <= {LAB.name, EXERCISES.name, "Studio.ipynb"}
+    assert others <= {LAB.name, EXERCISES.name}
     missing = [path for path in figures + lessons if not (LAB.parent / path).exists()]
     assert missing == []
