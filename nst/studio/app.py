@@ -45,7 +45,7 @@ def build_page():
         start.click(lambda: WAITING, None, status, queue=False, show_progress="hidden")
         # one at a time, by Gradio's queue; not preprocessed: the painter reads or refuses the files
         run = start.click(paint, inputs, outputs, preprocess=False, show_progress="hidden")
-        stop.click(lambda: "Stopped", None, status, cancels=run, show_progress="hidden")
+        stop.click(None, cancels=run).then(lambda: "Stopped", None, status, show_progress="hidden")
     return page
 
 
