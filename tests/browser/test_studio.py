@@ -141,8 +141,11 @@ def test_the_page_is_used_by_keyboard(visit, files):
     tab = visit()
     upload(tab, files / "photo.png")
     tab.get_by_role("radio", name="medium").first.focus()
-    for key in "Tab Space Tab Tab Tab Space Tab Tab Space Tab Tab Enter".split():
-        tab.keyboard.press(key)  # strong, large, the photograph's colors, over the size to Paint
+    for steps in (1, 3, 2):  # to strong, large, and the photograph's colors
+        for key in [*["Tab"] * steps, "Space"]:
+            tab.keyboard.press(key)
+    for key in ("Tab", "Tab", "Enter"):  # over the size to Paint
+        tab.keyboard.press(key)
     for name in ("strong", "large", "photograph's"):
         expect(tab.get_by_role("radio", name=name)).to_be_checked()
     tab.get_by_text(FINISHED).wait_for()
