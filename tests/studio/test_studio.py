@@ -6,35 +6,28 @@ from contextlib import aclosing
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from nst.painting import painter
 from nst.studio import server, worker
+from tests.conftest import ROOT
+
+PICTURES = [str(ROOT / "images" / name) for name in ("ruins.jpg", "kashi.jpg")]
 
 
-@pytest.fixture
-def pictures(tmp_path):
-    """Paths of a photograph and of a painting."""
-    paths = tmp_path / "photo.png", tmp_path / "painting.png"
-    for path, kind in zip(paths, (Image.linear_gradient, Image.radial_gradient), strict=True):
-        kind("L").resize((80, 60)).convert("RGB").save(path)
-    return paths
-
-
-def collect(pictures, act=lambda: None, **settings):
+def collect(act=lambda: None, **settings):
     """Return what `worker.paint` yields, calling `act` after each."""
 
     async def run():
-        async with aclosing(worker.paint(*pictures, **settings)) as painting:
+        async with aclosing(worker.paint(*PICTURES, **settings)) as painting:
             return [(answer, act())[0] async for answer in painting]
 
     return asyncio.run(run())
 
 
-def test_the_last_image_is_the_finished_one(pictures, fake_weights):
+def test_the_last_image_is_the_finished_one(fake_weights):
     settings = {"size": 60, "model": fake_weights, "precision": "float32", "strokes": 2.0}
-    *_, (image, done, seconds_left) = collect(pictures, **settings)
-    *_, expected = painter.paint(*pictures, **settings)
+    *_, (image, done, seconds_left) = collect(**settings)
+    *_, expected = painter.paint(*PICTURES, **settings)
     assert (done, seconds_left) == (1, 0)
     assert np.abs(image - expected.full_size()).max() < 1
 
@@ -43,17 +36,14 @@ def test_the_last_image_is_the_finished_one(pictures, fake_weights):
     ("settings", "words"),
     [({"memory": 0.001}, "memory"), ({"model": "missing.mat"}, r"missing\.mat")],
 )
-def test_a_refusal_is_the_sentence_of_the_painter(pictures, fake_weights, settings, words):
+def test_a_refusal_is_the_sentence_of_the_painter(fake_weights, settings, words):
     with pytest.raises(RuntimeError, match=words):
-        collect(pictures, **{"size": 60, "model": fake_weights} | settings)
+        collect(**{"size": 60, "model": fake_weights} | settings)
 
 
-def test_a_dead_process_is_reported(pictures, fake_weights):
-    def kill():
-        multiprocessing.active_children()[0].kill()
-
+def test_a_dead_process_is_reported(fake_weights):
     with pytest.raises(RuntimeError, match="broke off"):
-        collect(pictures, kill, size=2400, model=fake_weights)
+        collect(lambda: multiprocessing.active_children()[0].kill(), model=fake_weights)
 
 
 @pytest.mark.parametrize(
