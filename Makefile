@@ -149,10 +149,6 @@ $(VENV)/installed-for-tests: $(VENV)/installed tests/requirements.txt
 	@touch $@
 
 $(VENV)/installed-for-%: requirements-%.txt $(VENV)/installed
+	@echo "Installing what $* needs into $(VENV), once; it takes a minute"
 	@$(INSTALL) -r $<
-	@touch $@
-
-$(VENV)/installed-for-studio: $(VENV)/installed requirements-studio.txt
-	@echo "Adding the studio's page to $(VENV), once; it takes a minute"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-studio.txt
 	@touch $@
