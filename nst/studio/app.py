@@ -60,7 +60,7 @@ def add_upload(label, *names):
 async def paint(content, style, size, strength, strokes, colors):
     """Yield picture, status and sizes while a painting evolves in its file in output/."""
     paths = [image["path"] for image in (content, style) if image]
-    settings = {"size": size, "strength": strength, "strokes": strokes, "colours": colors}
+    settings = {"size": size, "strength": strength, "strokes": strokes, "colors": colors}
     try:
         if len(paths) < 2:
             raise ValueError("upload a photograph and a painting first, or choose examples")
