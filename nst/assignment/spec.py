@@ -1,4 +1,4 @@
-"""What the assignment asks for: its graded functions, and the numbers that it publishes."""
+"""The assignment: its graded functions, and the numbers that it publishes."""
 
 PARAMETERS = {
     "compute_content_cost": "a_C, a_G",
@@ -9,7 +9,11 @@ PARAMETERS = {
     "model_nn": "sess, input_image, num_iterations=200",
 }
 FUNCTIONS = list(PARAMETERS)
-TRAINING = "training, one step"  # what is graded beside them
+HELPERS = {  # function: the graded function that it calls, for which its trial has a stand-in
+    "compute_layer_style_cost": "gram_matrix",
+    "compute_style_cost": "compute_layer_style_cost",
+}
+TRAINING = "training, one step"  # graded in addition to the functions
 COSTS = ("J", "J_content", "J_style")  # of the training
 PUBLISHED = {
     "compute_content_cost": 6.76559,
@@ -21,5 +25,9 @@ PUBLISHED = {
     "compute_layer_style_cost": 9.19028,
     "total_cost": 35.34667875478276,
 }
-PROVIDED = {"sess", "model", "train_step", "J", "J_content", "J_style"}  # by the public tests
-RATE, STEPS = 0.05, 3  # of the descent on which model_nn is tried
+VGG_LAYERS = tuple(
+    [f"conv{b}_{i}" for b in range(1, 6) for i in range(1, 3 if b < 3 else 5)]
+    + [f"avgpool{b}" for b in range(1, 6)]
+)
+STEPS = 3  # of the descent on which model_nn is tried
+LAYER_COUNT = 5  # of the model on which compute_style_cost is tried

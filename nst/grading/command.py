@@ -1,9 +1,10 @@
-"""Grade notebooks: any edition of the assignment, as a notebook or as a .py exported from one.
+"""Grade notebooks: every TensorFlow 1 version of the assignment, as notebooks or exported .py.
 
 Each submission runs in a process of its own, which only computes; what comes out is judged here, on
 inputs that nobody can know beforehand. Its training runs for one step, on a miniature VGG-19.
 """
 
+import hashlib
 import json
 import os
 import queue
@@ -13,62 +14,66 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 
 from nst.core.cli import Parser, own_path, whole_number
+from nst.grading import students
 from nst.grading.reports import (
     COLUMNS,
     NAME_WIDTH,
-    NO_BUBBLEWRAP,
+    Report,
     print_line,
     print_table,
     printable,
-    report_files,
     short_name,
-    write_report,
 )
-from nst.grading.sandbox import Rooms, bubblewrap
-from nst.grading.submissions import find_notebooks
+from nst.grading.sandbox import SandboxPool, bubblewrap
+from nst.grading.submissions import find_notebooks, read_bytes
+
+NO_BUBBLEWRAP = (
+    "bubblewrap is missing, or is not allowed to work here, so submissions can read your files and "
+    "use the network: install it (apt install bubblewrap), or grade in a container"
+)
 
 
 def grade_all(submissions, limit, jobs, show):
-    """Grade submissions, several at once.
+    """Grade submissions, several at a time.
 
-    Ctrl-C raises no KeyboardInterrupt here, which would strike anywhere, within a lock or a
-    finally; it is an event like the end of a submission, and the one loop waits for both.
+    Ctrl-C is queued as an event like the end of a submission, and the one loop waits for both; a
+    KeyboardInterrupt could fire inside a lock or a finally.
 
     Arguments:
     submissions -- list of (path, folder that its links must not leave)
-    limit -- seconds of processor time for a function
-    jobs -- how many at once, None for one on every two processors
-    show -- is called with each result as soon as it and all before it are there
+    limit -- seconds of CPU time for a function
+    jobs -- number of submissions graded at a time, None for one on every two processors
+    show -- called with the number of each submission and its rows, in their order
 
     Returns:
-    list of dicts: notebook, rows; shorter than `submissions` where Ctrl-C ended it
+    whether all were graded, and Ctrl-C did not end it
     """
-    jobs, results, events = jobs or _default_jobs(), [], queue.SimpleQueue()
+    jobs, events = jobs or _default_jobs(), queue.SimpleQueue()
     with _ctrl_c_to(events), ThreadPoolExecutor(jobs) as threads:
         try:
-            rooms = Rooms(jobs, len(submissions))
+            pool = SandboxPool(jobs, len(submissions))
         except OSError as error:
-            said = error.strerror or error
-            sys.exit(f"nothing can be graded here ({said}): make room on the disk, and try again")
-        with rooms:
-            from nst.grading.grader import Examiner  # TensorFlow, while the first rooms warm up
+            reason = error.strerror or error
+            sys.exit(f"nothing can be graded here ({reason}): free some disk space, and try again")
+        with pool:
+            from nst.grading.grader import Grader  # TensorFlow, while the first sandboxes warm up
 
-            examiner = Examiner(rooms, limit)
-            futures = [threads.submit(examiner.grade, *submission) for submission in submissions]
+            grader = Grader(pool, limit)
+            futures = [threads.submit(grader.grade, *submission) for submission in submissions]
             for future in futures:
                 future.add_done_callback(events.put)
+            count = 0
             for number in _graded(futures, events):
-                path, _ = submissions[number]
-                results.append({"notebook": str(path), "rows": futures[number].result()})
-                show(results[-1])
+                show(number, futures[number].result())
+                count += 1
             for future in futures:
                 future.cancel()
-    return results
+    return count == len(submissions)
 
 
 @contextmanager
 def _ctrl_c_to(events):
-    """Make Ctrl-C an event, None, that interrupts nothing."""
+    """Turn Ctrl-C into an event, None, that interrupts nothing."""
     before = signal.signal(signal.SIGINT, lambda *_: events.put(None))
     try:
         yield
@@ -77,10 +82,10 @@ def _ctrl_c_to(events):
 
 
 def _graded(futures, events):
-    """Yield the numbers of what is graded, in their order; at Ctrl-C the rest of what is."""
+    """Yield the numbers of graded submissions, in their order; at Ctrl-C the rest of them."""
     count = 0
     while count < len(futures):
-        if _next(events) is None:
+        if events.get() is None:
             yield from (n for n in range(count, len(futures)) if futures[n].done())
             return
         while count < len(futures) and futures[count].done():
@@ -88,14 +93,8 @@ def _graded(futures, events):
             count += 1
 
 
-def _next(events):
-    while True:
-        with suppress(queue.Empty):
-            return events.get(timeout=1)  # on Windows, Ctrl-C would not end a longer wait
-
-
 def _default_jobs():
-    """One submission at a time for every two processors, as the next one warms up meanwhile."""
+    """Count one submission at a time for every two processors, as the next one warms up then."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return max(1, (count or 1) // 2)
 
@@ -103,61 +102,115 @@ def _default_jobs():
 def main(arguments=None):
     """Run the command `nst grade`."""
     args = _parser().parse_args(arguments)
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="replace")  # a Windows console may know no ²
-    submissions = _submissions(args)
-    table = len(submissions) > 1 and not args.json
-    width = min(NAME_WIDTH, max(len(printable(path, 4096)) for path, _ in submissions))
-    if table:
-        print_line("notebook", COLUMNS, width)
-
-    def show(result):
-        if table:
-            verdicts = [row["verdict"] for row in result["rows"]]
-            print_line(short_name(result["notebook"], width), verdicts, width)
-
-    results = grade_all(submissions, args.limit, args.jobs, show)
+    sys.stdout.reconfigure(errors="replace")  # a console may lack ²
+    grading = _prepare(args)
+    done = grading.run()
     if args.json:
-        print(json.dumps(results, indent=1))
-    elif results and not table:
-        print_table(results[0]["rows"])
-    if args.report:
-        _report(args.report, results)
-    sys.exit(_status(results, len(submissions)))
+        print(json.dumps(grading.results, indent=1))
+    if not done:
+        count = len(grading.results), len(grading.submissions)
+        sys.exit(_stop(f"stopped after {count[0]} of {count[1]} submissions", 130))
+    verdicts = {row["verdict"] for result in grading.results for row in result["rows"]}
+    sys.exit(1 if args.strict and "fail" in verdicts else 0)
 
 
-def _submissions(args):
-    """List (path, folder that its links must not leave), and say what can be said beforehand."""
+def _stop(message, status):
+    sys.stderr.write(f"{printable(message)}\n")
+    return status
+
+
+class Grading:
+    """The grading of a class: what is graded already, and where that is shown and written."""
+
+    def __init__(self, args, submissions, report, roster):
+        self.submissions, self.results = submissions, []
+        self._args, self._report, self._roster = args, report, roster
+        self._weights = args.points or dict.fromkeys(students.SHORT_NAMES, 1)
+        self._is_table = len(submissions) > 1 and not args.json
+        names = [self._name(path, folder) for path, folder in submissions]
+        self._width = min(NAME_WIDTH, max(len(printable(name, 4096)) for name in names))
+
+    def _name(self, path, folder):
+        name, number = students.identify(path, folder)
+        return name if number else str(path)
+
+    def run(self):
+        """Grade what is new or has changed; return whether all is graded."""
+        if self._is_table:
+            print_line("notebook", COLUMNS, self._width)
+        new = []
+        for path, folder in self.submissions:
+            digest = _digest(path, folder)
+            earlier = (self._report and self._report.earlier) or {}
+            if rows := earlier.get((str(path), digest)):
+                self._add(path, folder, digest, rows)
+            else:
+                new.append((path, folder, digest))
+        self._write()
+        done = not new or grade_all(
+            [(path, folder) for path, folder, _ in new],
+            self._args.limit,
+            self._args.jobs,
+            lambda number, rows: self._add(*new[number], rows, write=True),
+        )
+        self._end()
+        return done
+
+    def _add(self, path, folder, digest, rows, write=False):
+        student, number = students.identify(path, folder)
+        result = {"notebook": str(path), "student": student, "id": number, "digest": digest}
+        maximum = sum(self._weights.values())
+        result |= {"points": students.points(rows, self._weights), "maximum": maximum, "rows": rows}
+        self.results.append(result)
+        if self._is_table:
+            verdicts = [row["verdict"] for row in rows]
+            print_line(short_name(self._name(path, folder), self._width), verdicts, self._width)
+        if write:
+            self._write()
+
+    def _write(self):
+        if self._report:
+            try:
+                self._report.write(self.results, self._lines())
+            except OSError as error:
+                sys.exit(printable(error))
+
+    def _lines(self):
+        return students.compare_with_roster(self.results, self._roster) if self._roster else []
+
+    def _end(self):
+        if self._is_table:
+            for line in [students.most_frequent_mistake(self.results), *self._lines()]:
+                print(printable(line, 4000), file=sys.stderr) if line else None
+        elif self.results and not self._args.json:
+            print_table(self.results[0]["rows"])
+        if self._report:
+            report = self._report
+            files = f"{report.page}, {report.table}, {report.grades} and {report.folder}/"
+            print(f"wrote {files}", file=sys.stderr)
+
+
+def _digest(path, folder):
+    with suppress(ValueError):
+        return hashlib.sha256(read_bytes(path, folder)).hexdigest()
+    return ""
+
+
+def _prepare(args):
+    """Read what the command names, and report what is wrong with it."""
     try:
         submissions = [
             (notebook, path if path.is_dir() else None)
             for path in args.paths
             for notebook in find_notebooks(path)
         ]
-        if args.report:
-            report_files(args.report)
-    except (FileNotFoundError, FileExistsError) as error:
-        sys.stderr.write(f"{printable(error)}\n")
-        sys.exit(2)
+        report = Report(args.report) if args.report else None
+        roster = students.read_roster(args.roster) if args.roster else None
+    except (FileNotFoundError, FileExistsError, ValueError) as error:
+        sys.exit(_stop(error, 2))
     if not bubblewrap():
-        sys.stderr.write(f"{NO_BUBBLEWRAP}\n")
-    return submissions
-
-
-def _report(report, results):
-    try:
-        page, table, folder = write_report(report, results)
-    except OSError as error:
-        sys.exit(printable(error))
-    print(f"wrote {page}, {table} and {folder}/", file=sys.stderr)
-
-
-def _status(results, count):
-    if len(results) < count:
-        sys.stderr.write(f"stopped after {len(results)} of {count} submissions\n")
-        return 130  # what a shell calls Ctrl-C
-    verdicts = {row["verdict"] for result in results for row in result["rows"]}
-    return 0 if verdicts == {"pass"} else 1
+        _stop(NO_BUBBLEWRAP, 0)
+    return Grading(args, submissions, report, roster)
 
 
 def _parser():
@@ -165,9 +218,9 @@ def _parser():
         prog="nst grade",
         description=__doc__.partition("\n")[0],
         epilog="example: nst grade class/ --report report.html. Grading runs the notebooks' code "
-        "with your rights; where bubblewrap is installed (Linux), it reaches neither your files "
-        "nor the network. Elsewhere grade what strangers wrote in a container, or in an account "
-        "that has nothing to lose.",
+        "with your rights; with bubblewrap installed (Linux), it reaches neither your files nor "
+        "the network. Otherwise grade untrusted notebooks in a container: nst/grading/README.md "
+        "has the command.",
     )
     parser.add_argument(
         "paths", nargs="+", type=own_path, metavar="path", help="a notebook, a .py, or a folder"
@@ -177,10 +230,20 @@ def _parser():
         "--report",
         type=own_path,
         metavar="report.html",
-        help="write a page, a spreadsheet (.csv) and a folder of feedback to send",
+        help="write a page, spreadsheets (.csv) and a folder of feedback; continue an earlier one",
     )
     parser.add_argument(
-        "--jobs", type=whole_number(1), help="how many at once, default: one for two processors"
+        "--points",
+        type=students.weights,
+        metavar="content_cost:3,...",
+        help="points of each function, default: 1 each",
+    )
+    parser.add_argument("--roster", type=own_path, metavar="class.csv", help="list of the class")
+    parser.add_argument("--strict", action="store_true", help="end with status 1 if anything fails")
+    parser.add_argument(
+        "--jobs",
+        type=whole_number(1),
+        help="number graded at a time, default: one per 2 processors",
     )
     parser.add_argument(
         "--limit", type=whole_number(1), default=5, help="seconds for a function, default: 5"

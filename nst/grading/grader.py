@@ -1,79 +1,86 @@
-"""Grade one submission: have its functions tried in a sandbox, judge here what came out.
+"""Grade one submission: run it in a sandbox, judge here what came out.
 
-This process runs no line of a submission.
+This process runs no line of a submission, and parses none.
 """
 
-import inspect
+import time
+from collections import Counter
 from contextlib import suppress
 
 import numpy as np
 
-from nst.assignment.hints import DIES, NEVER_RETURNS
+from nst.assignment.hints import explain
 from nst.assignment.spec import FUNCTIONS, PUBLISHED, TRAINING
-from nst.assignment.verdict import HELPERS, Outcome, check_facts, draw, judge, with_right_helper
+from nst.assignment.verdict import Verdict, check_facts, draw, judge
 from nst.core.tensorflow import import_tensorflow
 from nst.grading.protocol import WALL_CLOCK_FACTOR
-from nst.grading.sandbox import Closed, Lost
-from nst.grading.submissions import read_cells
-from nst.grading.training_check import Rehearsals
+from nst.grading.sandbox import PoolClosed, SandboxDied
+from nst.grading.submissions import read_bytes
+from nst.grading.training_check import ReferenceRuns
 
 ALL = [*FUNCTIONS, TRAINING]
-TRAINING_SHARE, START_SHARE = 4, 2  # of the limit of a function
+CELL_SHARE, TRAINING_SHARE, NOTEBOOK_SHARE = 2, 4, 30  # of the limit of a function
 GRACE = 3  # seconds beyond its limits after which a process is ended
+SANDBOXES = 6  # for one submission, which may end each of them
+TENSORFLOW_2 = (
+    "it is of the TensorFlow 2 edition of the assignment. This grader is for the TensorFlow 1 "
+    "edition, all of its versions: grade it by hand"
+)
 
 
-class Examiner:
-    """Grades submissions; several threads may ask at once."""
+class Grader:
+    """Grades submissions; several threads may use it."""
 
-    def __init__(self, rooms, limit):
-        """Have `rooms` to examine in, and `limit` seconds of processor time for a function."""
+    def __init__(self, pool, limit):
+        """Grade in the sandboxes of `pool`, with `limit` seconds of CPU time for a function."""
         import_tensorflow().logging.set_verbosity("ERROR")
-        self.rooms, self.limit = rooms, limit
-        self.rehearsals = Rehearsals(rooms.files["weights.mat"])
+        self.pool, self.limit = pool, limit
+        self.reference = ReferenceRuns(pool.files["weights.mat"])
 
     def grade(self, path, folder=None):
         """Grade one file; whatever it does becomes its rows.
 
         Arguments:
         path -- notebook or script
-        folder -- what a link must not lead out of
+        folder -- folder that a link must not lead out of
 
         Returns:
         list of dicts: function, published (of the training: our costs), got, verdict ("pass" or
-        "fail"), diagnosis; a value is None where there is none
+        "fail"), diagnosis, follows (the function whose mistake alone makes this one fail, or "");
+        a value is None if there is none
 
-        Raises Closed where the rooms were closed meanwhile.
+        Raises PoolClosed if the pool was closed in the meantime.
         """
         examination = None
         try:
-            cells = read_cells(path, folder)
-            examination = Examination(self, cells)
-            outcomes = examination.outcomes()
-        except Closed:
+            examination = Examination(self, path.name, read_bytes(path, folder))
+            rows = examination.rows()
+        except PoolClosed:
             raise
         except ValueError as error:
-            outcomes = dict.fromkeys(ALL, (Outcome(None, str(error)), None))
+            rows = _same_for_all(f"{error}.")
         except OSError as error:
-            said = f"it could not be graded here ({error.strerror or error}): grade it again."
-            outcomes = dict.fromkeys(ALL, (Outcome(None, said), None))
+            reason = f"it could not be graded here ({error.strerror or error}): grade it again."
+            rows = _same_for_all(reason)
         except Exception as error:
-            outcomes = dict.fromkeys(ALL, (_broken(error), None))
+            rows = _same_for_all(_broken(error))
         finally:
             if examination:
                 examination.stop()
-        if self.rooms.closed:
-            raise Closed
-        return [_row(name, *outcomes[name]) for name in ALL]
+        if self.pool.closed:
+            raise PoolClosed
+        return rows
 
 
 class Examination:
     """The examination of one submission, in a new sandbox each time it has ended one."""
 
-    def __init__(self, examiner, cells):
-        self._examiner, self._cells = examiner, cells
-        self._sandbox, self._hanging, self._first = None, [], True
-        self._broken = ""
-        self._ran = set()  # functions that gave more than None, or an error
+    def __init__(self, grader, name, data):
+        self._grader, self._name = grader, name
+        self._data = np.frombuffer(data, np.uint8)
+        self._sandbox, self._started = None, 0
+        self._ends = Counter()  # cell: how often it has ended its process, or took too long
+        self._first_error = ""  # of the training's cells
         self._rng = np.random.default_rng()  # nobody can know these inputs beforehand
         self._sizes = [int(n) for n in self._rng.permutation([3, 5, 7, 11])[:3]]
 
@@ -81,108 +88,127 @@ class Examination:
         if self._sandbox:
             self._sandbox.stop()
 
-    def outcomes(self):
-        """Examine everything: {name: (Outcome, published value)}.
+    def rows(self):
+        """Run the notebook and its training, then try each function."""
+        seed = int(self._rng.integers(2**32))
+        trained = self._request("train", TRAINING_SHARE, seed=seed)
+        verdicts = {name: self._try(name) for name in FUNCTIONS}
+        failed = {name: found.diagnosis for name, found in verdicts.items() if found.diagnosis}
+        rows = [_row(name, verdicts[name], PUBLISHED.get(name)) for name in FUNCTIONS]
+        return [*rows, self._training_row(*trained, seed, failed)]
 
-        A function that fails, or whose helper does, is tried once more with a right helper. This
-        comes last, when a right helper is of no more use to a submission that keeps it.
-        """
-        found = {name: self._try(name) for name in FUNCTIONS}
-        failed = [name for name in FUNCTIONS if found[name].complaint]
-        training = self._train(failed)
-        for name, (helper, right) in HELPERS.items():
-            if name in self._ran and (found[name].complaint or found[helper].complaint):
-                source = {helper: inspect.getsource(right)}
-                blamed = found[helper].complaint and f"{helper}: {found[helper].complaint}"
-                with_right = self._try(name, source)
-                found[name] = with_right_helper(name, found[name], with_right, blamed)
-        return {name: (found[name], PUBLISHED.get(name)) for name in FUNCTIONS} | {
-            TRAINING: training
-        }
-
-    def _try(self, name, helpers=None):
+    def _try(self, name):
         samples = draw(name, self._rng, self._sizes)
         arrays = {f"{i}.{j}": a for i, sample in enumerate(samples) for j, a in enumerate(sample)}
-        request = {"name": name, "counts": [len(s) for s in samples], "helpers": helpers or {}}
-        fields, values = self._ask(request, arrays, self._examiner.limit)
+        counts = [len(sample) for sample in samples]
+        fields, values = self._request("try_function", 1, arrays, name=name, counts=counts)
         try:
             check_facts(fields)
-            if values or "stops" in fields:
-                self._ran.add(name)
             return judge(name, samples, fields, values)
         except Exception as error:  # it made these facts and values
-            return _broken(error)
+            return Verdict(None, _broken(error))
 
-    def _train(self, failed):
-        if self._hanging:
-            said = f"it did not run, as {self._hanging[0]} does not return."
-            return Outcome(None, said), None
-        limit = TRAINING_SHARE * self._examiner.limit
-        seed = int(self._rng.integers(2**32))
-        fields, arrays = self._ask({"name": TRAINING, "seed": seed}, {}, limit)
-        if failed and fields.get("complaint") in (NEVER_RETURNS, DIES):
-            # such as a Gram matrix of the wrong side, of 120,000 × 120,000 entries
-            said = f"it takes more time or memory than a right one. First put {failed[0]} right."
-            return Outcome(None, said), None
+    def _training_row(self, fields, arrays, seed, failed):
+        if self._first_error and "complaint" in fields:
+            fields = {"complaint": f"it does not begin: {self._first_error}"}
         try:
-            return self._examiner.rehearsals.judge(fields, arrays, seed)
+            found, costs, follows = self._grader.reference.judge(fields, arrays, seed, failed)
         except Exception as error:
-            return _broken(error), None
+            found, costs, follows = Verdict(None, _broken(error)), None, ""
+        return _row(TRAINING, found, costs) | {"follows": follows}
 
-    def _ask(self, request, arrays, limit):
-        name = request["name"]
+    def _request(self, action, share, arrays=None, **details):
+        """Do something in a sandbox in which the notebook has run: (fields, arrays)."""
         try:
-            self._begin()
-            request["limit"] = limit
-            fields, arrays = self._sandbox.ask(request, arrays, WALL_CLOCK_FACTOR * limit + GRACE)
-        except Lost as lost:
-            fields, arrays = {"complaint": str(lost)}, {}
-        gone = self._sandbox.gone and not self._broken
-        if gone or fields.get("complaint") == NEVER_RETURNS:
-            self._hanging.append(name)
-        return fields, arrays
+            self._run_notebook()
+            return self._ask(action, share, arrays, **details)
+        except SandboxDied as died:
+            return {"complaint": str(died)}, {}
 
-    def _begin(self):
-        """Have a sandbox that holds the submission."""
-        if self._broken:  # it would be so again
-            raise Lost(self._broken)
-        if self._sandbox and not self._sandbox.gone:
-            return
-        self._sandbox = self._examiner.rooms.take(self._first)
-        self._first = False
-        limit = START_SHARE * self._examiner.limit
-        hanging = [name for name in self._hanging if name in FUNCTIONS]
-        submission = {"cells": self._cells, "hanging": hanging, "limit": limit}
-        try:
-            fields, _ = self._sandbox.ask(submission, limit=WALL_CLOCK_FACTOR * limit + GRACE)
-        except Lost as lost:
-            fields = {"complaint": str(lost)}
+    def _ask(self, action, share, arrays=None, **details):
+        limit = share * self._grader.limit
+        request = {"do": action, "limit": limit, **details}
+        fields, arrays = self._sandbox.ask(request, arrays, WALL_CLOCK_FACTOR * limit + GRACE)
+        printed = fields.pop("printed", 0)
+        return (fields | {"printed": printed} if action == "try_function" else fields), arrays
+
+    def _run_notebook(self):
+        """Run the notebook up to model_nn, again in a new sandbox if its last one has ended.
+
+        A cell that ends its process, or takes too long, runs once more with nothing but its
+        definitions, then not at all.
+        """
+        reason = "it ends Python itself."
+        while self._sandbox is None or self._sandbox.gone:
+            if self._started == SANDBOXES:
+                raise SandboxDied(reason)
+            self._sandbox = self._grader.pool.take(first=self._started == 0)
+            self._started += 1
+            with suppress(SandboxDied):
+                self._run_cells()
+
+    def _run_cells(self):
+        end = time.monotonic() + NOTEBOOK_SHARE * self._grader.limit
+        fields, _ = self._ask("read", CELL_SHARE, {"data": self._data}, name=self._name)
         if "unprepared" in fields:
-            said = str(fields["unprepared"])[:200]
-            raise OSError(said)
-        if "complaint" in fields:
-            said = str(fields["complaint"])[:400]
-            self._sandbox.stop()
-            self._broken = f"its imports and definitions do not run: {said}"
-            raise Lost(self._broken)
+            raise OSError(str(fields["unprepared"])[:200])
+        if "edition" in fields:
+            raise ValueError(TENSORFLOW_2)
+        if "cells" not in fields:
+            raise ValueError(str(fields.get("unreadable", fields.get("complaint")))[:400])
+        for number in range(min(int(fields["cells"]), 1000)):
+            if time.monotonic() > end:
+                return self._note_error("its cells take too long.")
+            if self._run_cell(number):
+                return None
+        return None
+
+    def _run_cell(self, number):
+        """Run a cell; return whether it calls model_nn."""
+        while self._ends[number] < 2:
+            self._ends[number] += 1
+            defining = self._ends[number] == 2
+            try:
+                fields, _ = self._ask(
+                    "run_cell", CELL_SHARE, number=number, definitions_only=defining
+                )
+            except SandboxDied as died:
+                self._note_error(f"cell {number + 1}: {died}")
+                raise
+            if "complaint" not in fields:
+                self._ends[number] -= 1
+                if fields.get("has_session") and fields.get("stops"):  # the training has begun
+                    reason = explain(str(fields["stops"]))
+                    self._note_error(f"{str(fields.get('title'))[:60]} stops with {reason}")
+                return "trains" in fields
+            self._note_error(f"cell {number + 1}: {fields['complaint']}")
+        return False
+
+    def _note_error(self, error):
+        self._first_error = self._first_error or error[:400]
 
 
 def _broken(error):
-    return Outcome(None, f"it broke the grader: {type(error).__name__}: {error}"[:400])
+    return f"it broke the grader: {type(error).__name__}: {error}"[:400]
 
 
-def _row(name, outcome, published):
+def _same_for_all(diagnosis):
+    return [_row(name, Verdict(None, diagnosis), PUBLISHED.get(name)) for name in ALL]
+
+
+def _row(name, verdict, published):
     return {
         "function": name,
         "published": published,
-        "got": plain(outcome.got),
-        "verdict": "fail" if outcome.complaint else "pass",
-        "diagnosis": outcome.complaint or outcome.note,
+        "got": plain(verdict.got),
+        "verdict": "fail" if verdict.diagnosis else "pass",
+        "diagnosis": verdict.diagnosis or verdict.note,
+        "follows": "",
     }
 
 
 def plain(value):
-    """Turn a value of any size and kind into what JSON can hold."""
+    """Convert a value of any size and kind into what JSON can hold."""
     with suppress(TypeError, ValueError):
         array = np.asarray(value)
         if value is None or array.size > 100 or array.dtype.kind not in "iuf":

@@ -1,7 +1,7 @@
 """Messages between two processes that need not trust each other: JSON and plain arrays.
 
-A message is 8 bytes (the lengths of its two parts, little-endian), a JSON header, and the arrays'
-bytes one behind the other. Nothing in it is ever executed, as unpickling would.
+A message is 8 bytes (the lengths of its two parts, little-endian), a JSON header, and the bytes of
+the arrays one after the other. Nothing in it is ever executed, as unpickling would.
 """
 
 import json
@@ -11,13 +11,13 @@ from math import prod
 import numpy as np
 
 LENGTHS = struct.Struct("<II")
-HEADER_LIMIT, ARRAYS_LIMIT = 2**24, 2**26  # bytes
+HEADER_LIMIT, ARRAYS_LIMIT = 2**20, 2**26  # bytes
 WALL_CLOCK_FACTOR = 6  # wall-clock limit of a request, as a multiple of its CPU limit
 DTYPES = {"<f4", "<f8", "<i4", "<i8", "|u1", "|b1"}
 
 
-class Garbled(ValueError):
-    """What came is no message."""
+class ProtocolError(ValueError):
+    """The bytes that arrived are not a message."""
 
 
 def write(stream, fields, arrays=None):
@@ -35,34 +35,44 @@ def write(stream, fields, arrays=None):
     stream.flush()
 
 
-def read(stream, header_limit=HEADER_LIMIT, arrays_limit=ARRAYS_LIMIT):
-    """Read a message: (fields, arrays).
+def read(stream):
+    """Read a message: (fields, arrays). Strings in it are cut to 2,000 characters, lists to 200.
 
-    Raises EOFError where the stream ends, Garbled for anything that is no message within limits.
+    Raises EOFError if the stream ends, ProtocolError for anything but a message within limits.
     """
     sizes = LENGTHS.unpack(_exactly(stream, LENGTHS.size))
-    if sizes[0] > header_limit or sizes[1] > arrays_limit:
-        raise Garbled("a message is too long")
+    if sizes[0] > HEADER_LIMIT or sizes[1] > ARRAYS_LIMIT:
+        raise ProtocolError("a message is too long")
     header, body = (_exactly(stream, size) for size in sizes)
     try:
         fields, shapes = json.loads(header)
         if not isinstance(fields, dict) or not isinstance(shapes, dict):
-            raise Garbled("a message is no pair of dictionaries")
-        return fields, _arrays(shapes, body)
-    except Garbled:
+            raise ProtocolError("a message is not a pair of dictionaries")
+        return _cut(fields), _arrays(shapes, body)
+    except ProtocolError:
         raise
     except (ValueError, TypeError, RecursionError):  # no JSON, or JSON of another form
-        raise Garbled("a message is not in the agreed form") from None
+        raise ProtocolError("a message is not in the agreed form") from None
+
+
+def _cut(value):
+    if isinstance(value, str):
+        return value[:2000]
+    if isinstance(value, list):
+        return [_cut(item) for item in value[:200]]
+    if isinstance(value, dict):
+        return {name[:200]: _cut(item) for name, item in list(value.items())[:200]}
+    return value
 
 
 def _arrays(shapes, body):
     arrays, start = {}, 0
     for name, (dtype, shape) in shapes.items():
-        if dtype not in DTYPES or not all(type(n) is int and 0 <= n <= 10_000 for n in shape):
-            raise Garbled("an array has no plain type and shape")
+        if dtype not in DTYPES or not all(type(n) is int and 0 <= n <= 2**26 for n in shape):
+            raise ProtocolError("an array has no plain type and shape")
         end = start + prod(shape) * np.dtype(dtype).itemsize
         if len(shape) > 5 or end > len(body):
-            raise Garbled("an array is longer than its message")
+            raise ProtocolError("an array is longer than its message")
         arrays[name] = np.frombuffer(body[start:end], dtype).reshape(shape)
         start = end
     return arrays
@@ -76,6 +86,7 @@ def _exactly(stream, size):
     return data
 
 
-def probe(seed, like):
-    """Draw the image on which both sides evaluate a notebook's costs; `like` gives its shape."""
-    return np.random.default_rng(seed).normal(0, 60, np.shape(like)).astype(np.float32)
+def probes(seed, shape):
+    """Draw the images at which both sides evaluate a notebook's costs; float32."""
+    rng = np.random.default_rng(seed)
+    return [rng.normal(0, spread, shape).astype(np.float32) for spread in (60, 35, 20)]

@@ -1,10 +1,10 @@
-"""What a teacher reads of a grading: tables, a page, a spreadsheet, and feedback to send.
+"""Grading reports: terminal table, HTML page, CSV files, feedback for each student.
 
-The names and diagnoses come from strangers: no control character is printed, a row stays one line.
+The names and diagnoses are untrusted: no control character is printed, a row stays one line.
 """
 
 import csv
-import html
+import json
 import os
 import re
 import shutil
@@ -12,20 +12,21 @@ import textwrap
 import unicodedata
 from pathlib import Path
 
-from nst.assignment.spec import FUNCTIONS, TRAINING
-from nst.core.files import make_folder, whole_file
+import jinja2
 
-COLUMNS = [name.removeprefix("compute_").partition(",")[0] for name in (*FUNCTIONS, TRAINING)]
+from nst.assignment.spec import TRAINING
+from nst.core.files import make_folder, whole_file
+from nst.grading.students import SHORT_NAMES, most_frequent_mistake
+
+COLUMNS = list(SHORT_NAMES.values())
 NAME_WIDTH = 40
-NO_BUBBLEWRAP = (
-    "bubblewrap is missing, or is not allowed to work here, so submissions can read your files and "
-    "use the network: install it (apt install bubblewrap), or grade in a container"
-)
+JOINERS = "\u200c\u200d"  # which names in some scripts need
+TEMPLATE = Path(__file__).with_name("report.html.jinja")
 
 
 def printable(text, width=500):
     """Make one line of any text: no control, private or unassigned characters, cut to `width`."""
-    text = "".join(_visible(character) for character in str(text)[: 4 * width])
+    text = "".join(map(_visible, str(text)[: 4 * width]))
     text = " ".join(text.split())
     return text if len(text) <= width else text[: width - 1] + "…"
 
@@ -33,12 +34,13 @@ def printable(text, width=500):
 def _visible(character):
     if character.isspace():
         return " "
-    return "�" if unicodedata.category(character)[0] == "C" else character
+    is_control = unicodedata.category(character)[0] == "C" and character not in JOINERS
+    return "�" if is_control else character
 
 
-def short_name(path, width=NAME_WIDTH):
-    """Show a path in `width` characters: its end, which tells it from the others."""
-    text = printable(path, 4096)
+def short_name(name, width=NAME_WIDTH):
+    """Show a name in `width` characters: its end, which differs from that of others."""
+    text = printable(name, 4096)
     return text if len(text) <= width else "…" + text[1 - width :]
 
 
@@ -76,42 +78,54 @@ def print_line(first, texts, width):
 # --- files -------------------------------------------------------------------------------------
 
 
-def report_files(report):
-    """Name what a report consists of: the page, the spreadsheet, the folder of feedback.
+class Report:
+    """A page, spreadsheets, feedback files, and what a later grading needs to go on."""
 
-    Raises FileExistsError where one is there already.
-    """
-    page = Path(report)
-    if page.suffix.lower() not in (".html", ".htm"):
-        page = page.with_name(page.name + ".html")
-    files = page, page.with_suffix(".csv"), page.with_name(page.stem + "-feedback")
-    for file in files:
-        if os.path.lexists(file):
-            raise FileExistsError(f"{file} is there already: name another report, or move it away")
-    return files
+    def __init__(self, path):
+        """Name the files, and read what an earlier grading left in them.
 
+        Raises FileExistsError if one of them exists and no grading wrote it.
+        """
+        page = Path(path)
+        if page.suffix.lower() not in (".html", ".htm"):
+            page = page.with_name(page.name + ".html")
+        self.page, self.table = page, page.with_suffix(".csv")
+        self.grades = page.with_name(f"{page.stem}-grades.csv")
+        self.folder = page.with_name(f"{page.stem}-feedback")
+        self._state = page.with_suffix(".json")
+        self.earlier = self._earlier()
+        for file in (self.page, self.table, self.grades, self.folder, self._state):
+            if self.earlier is None and os.path.lexists(file):
+                raise FileExistsError(f"{file} exists: name another report, or move it away")
 
-def write_report(report, results):
-    """Write the page, the spreadsheet, and a file of feedback for each submission.
+    def _earlier(self):
+        """Return {digest: rows} of an earlier grading, None if there is none."""
+        try:
+            results = json.loads(self._state.read_text("utf-8"))["graded by nst"]
+            return {(r["notebook"], r["digest"]): r["rows"] for r in results if r["digest"]}
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
 
-    Arguments:
-    report -- path of the page
-    results -- list of dicts: notebook, rows
+    def write(self, results, lines=()):
+        """Write all files, as far as the grading is.
 
-    Returns:
-    the three paths
-    """
-    page, table, folder = report_files(report)
-    results = sorted(results, key=lambda result: _sorting(result["notebook"]))
-    make_folder(folder)
-    for result, name in zip(results, _feedback_names(results), strict=True):
-        with whole_file(folder / name) as file:
-            file.write_text(feedback(result), "utf-8", "replace")
-    with whole_file(table) as file:
-        _write_csv(file, results)
-    with whole_file(page) as file:
-        file.write_text(as_html(results), "utf-8", "replace")
-    return page, table, folder
+        Arguments:
+        results -- list of dicts: notebook, student, id, digest, rows, points, maximum
+        lines -- about the class, for the page
+        """
+        results = sorted(results, key=lambda result: _sorting(result["student"]))
+        make_folder(self.folder)
+        for result, name in zip(results, _feedback_names(results), strict=True):
+            with whole_file(self.folder / name) as file:
+                file.write_text(feedback(result), "utf-8", "replace")
+        with whole_file(self.table) as file:
+            _write_csv(file, _table(results))
+        with whole_file(self.grades) as file:
+            _write_csv(file, _grades(results))
+        with whole_file(self.page) as file:
+            file.write_text(as_html(results, lines), "utf-8", "replace")
+        with whole_file(self._state) as file:
+            file.write_text(json.dumps({"graded by nst": results}), "utf-8", "replace")
 
 
 def _sorting(name):
@@ -123,99 +137,91 @@ def _sorting(name):
 def _feedback_names(results):
     used = set()
     for result in results:
-        base = re.sub(r"[^\w.-]+", "_", printable(result["notebook"], 4096)).strip("._")[-80:]
-        name, number = f"{base or 'submission'}.txt", 1
+        base = "".join(c if _is_of_name(c) else "_" for c in printable(result["student"], 80))
+        base = base.strip("._ ").encode()[:180].decode(errors="ignore") or "submission"
+        name, number = f"{base}.txt", 1
         while name.casefold() in used:
             number += 1
-            name = f"{base or 'submission'}-{number}.txt"
+            name = f"{base}-{number}.txt"
         used.add(name.casefold())
         yield name
 
 
+def _is_of_name(character):
+    kept = unicodedata.category(character)[0] in "LMN" or character in JOINERS
+    return kept or character in " .-_'"
+
+
 def diagnoses(rows, width=1000):
-    """List (function, what is said about it); where the same is said about all, it is said once."""
-    said = [(row["function"], printable(row["diagnosis"], width)) for row in rows]
-    if len({text for _, text in said}) == 1:
-        said = [("all", said[0][1])]
-    return [(function, text) for function, text in said if text]
+    """List (function, diagnosis); if it is the same for all functions, once."""
+    found = [(row["function"], printable(row["diagnosis"], width)) for row in rows]
+    if len({text for _, text in found}) == 1:
+        found = [("all", found[0][1])]
+    return [(function, text) for function, text in found if text]
 
 
 def feedback(result):
     """Write to one student, in the words of the public tests."""
-    name = printable(Path(result["notebook"]).name, 120)
+    name = printable(result["student"], 120)
     verdicts = {row["function"]: row["verdict"] for row in result["rows"]}
-    said, count = dict(diagnoses(result["rows"])), list(verdicts.values()).count("pass")
-    paragraphs = [f"{name}: {count} of {len(verdicts)} passed."]
-    for function in ["all"] if "all" in said else verdicts:
+    found, count = dict(diagnoses(result["rows"])), list(verdicts.values()).count("pass")
+    score = f"{count} of {len(verdicts)} passed"
+    paragraphs = [f"{name}: {score}, {result['points']:g} of {result['maximum']:g} points."]
+    for function in ["all"] if "all" in found else verdicts:
         passed = "All tests passed. " if verdicts.get(function) == "pass" else ""
-        text = f"{function}: {passed}{said.get(function, '')}"
+        text = f"{function}: {passed}{found.get(function, '')}"
         paragraphs.append(textwrap.fill(text, 90))
     return "\n\n".join(paragraphs) + "\n"
 
 
-def _write_csv(path, results):
+def _table(results):
+    yield ["student", "submission", "passed", *COLUMNS, "points", "maximum", "diagnosis"]
+    for result in results:
+        verdicts = [row["verdict"] for row in result["rows"]]
+        scores = [*verdicts, result["points"], result["maximum"], _comment(result)]
+        yield [result["student"], result["notebook"], verdicts.count("pass"), *scores]
+
+
+def _grades(results):
+    """Rows for the import of grades by Moodle and Canvas, which find their columns by these names."""
+    yield ["Identifier", "ID", "Student", "Grade", "Feedback comments"]
+    for result in results:
+        number = result["id"]
+        participant = f"Participant {number}" if number else ""
+        yield [participant, number, result["student"], result["points"], _comment(result)]
+
+
+def _comment(result):
+    return " / ".join(": ".join(pair) for pair in diagnoses(result["rows"], 500))
+
+
+def _write_csv(path, rows):
     with open(path, "w", encoding="utf-8-sig", errors="replace", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["submission", "passed", *COLUMNS, "diagnosis"])
-        for result in results:
-            verdicts = [row["verdict"] for row in result["rows"]]
-            said = "; ".join(": ".join(pair) for pair in diagnoses(result["rows"], 500))
-            row = [printable(result["notebook"], 300), verdicts.count("pass"), *verdicts, said]
-            writer.writerow([_no_formula(cell) for cell in row])
+        csv.writer(file).writerows([_safe(cell) for cell in row] for row in rows)
 
 
-def _no_formula(cell):
-    """Keep a spreadsheet from computing what a stranger's file is called."""
-    return f"'{cell}" if isinstance(cell, str) and cell[:1] in tuple("=+-@") else cell
+def _safe(cell):
+    """Keep a spreadsheet from computing a cell, or from splitting it: some split at semicolons."""
+    if not isinstance(cell, str):
+        return cell
+    text = printable(cell, 4000).replace(";", ",")
+    starts = unicodedata.normalize("NFKC", text)[:1]
+    return f"'{text}" if starts in tuple("=+-@") else text
 
 
-STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem;
-       color: #222; background: #fff; overflow-wrap: anywhere; }
-.row { display: grid; grid-template-columns: minmax(0, 1fr) repeat(7, 6.5rem); gap: 0 .5rem;
-       padding: .3rem 0; border-bottom: 1px solid #ddd; }
-.head { font-weight: 600; }
-.pass { color: #176639; }
-.fail { color: #a3161f; font-weight: 600; }
-summary { cursor: pointer; }
-summary :first-child::before { content: "▸ "; }
-[open] summary :first-child::before { content: "▾ "; }
-dl { margin: .5rem 1rem 1rem; }
-dt { font-weight: 600; }
-dd { margin: 0 0 .5rem 1rem; }
-@media (max-width: 60rem) {
-  .row { grid-template-columns: repeat(7, minmax(0, 1fr)); font-size: .75rem; }
-  .row :first-child { grid-column: 1 / -1; font-size: 1rem; }
-}
-"""
-
-
-def as_html(results):
+def as_html(results, lines=()):
     """Make a page that needs nothing else: a row for each submission, its diagnosis on a click."""
-    right = sum(all(row["verdict"] == "pass" for row in r["rows"]) for r in results)
-    return "\n".join(
-        [
-            '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">',
-            '<meta name="viewport" content="width=device-width">',
-            f"<title>Grades</title>\n<style>{STYLE}</style>",
-            f"<h1>Grades</h1>\n<p>{len(results)} submissions, {right} of them entirely right.</p>",
-            _html_row("div", "row head", ["submission", *COLUMNS]).replace("_", "_<wbr>"),
-            *map(_html_submission, results),
-            "</html>\n",
-        ]
-    )
-
-
-def _html_row(element, kind, texts):
-    cells = (f'<span class="{html.escape(text)}">{html.escape(text)}</span>' for text in texts[1:])
-    name = f"<span>{html.escape(texts[0])}</span>"
-    return f'<{element} class="{kind}">{name}{"".join(cells)}</{element}>'
-
-
-def _html_submission(result):
-    texts = [printable(result["notebook"], 120), *(row["verdict"] for row in result["rows"])]
-    said = [tuple(map(html.escape, pair)) for pair in diagnoses(result["rows"])]
-    if not said:
-        return _html_row("div", "row", texts)
-    items = "".join(f"<dt>{function}</dt><dd>{text}</dd>" for function, text in said)
-    return f"<details>{_html_row('summary', 'row', texts)}<dl>{items}</dl></details>"
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    template = environment.from_string(TEMPLATE.read_text("utf-8"))
+    submissions = [
+        {
+            "student": printable(result["student"], 120),
+            "verdicts": [row["verdict"] for row in result["rows"]],
+            "points": f"{result['points']:g} of {result['maximum']:g}",
+            "diagnoses": diagnoses(result["rows"]),
+        }
+        for result in results
+    ]
+    right = sum(set(each["verdicts"]) == {"pass"} for each in submissions)
+    lines = [printable(line, 4000) for line in [most_frequent_mistake(results), *lines] if line]
+    return template.render(submissions=submissions, columns=COLUMNS, right=right, lines=lines)

@@ -1,7 +1,7 @@
-"""A room for one submission: a process with limits, files of its own, and nobody else's.
+"""Sandbox for one submission: a resource-limited process that sees only its own files.
 
-With bubblewrap, on Linux: no network, no other files, no other processes, and nothing is left of
-what it did. Without it: what a process and a folder of its own can give.
+With bubblewrap, on Linux, it has no network, no other files and no other processes. Without it the
+limits of memory, time and file size remain: a submission could read the user's files.
 """
 
 import ast
@@ -10,47 +10,51 @@ import os
 import queue
 import secrets
 import shutil
-import stat
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 from contextlib import suppress
+from glob import glob
 from io import BytesIO
 from pathlib import Path
 
-import psutil
+import numpy as np
 from PIL import Image, ImageChops
 
 from nst.assignment.hints import DIES, NEVER_RETURNS
 from nst.core.config import IN_CHECKOUT, PACKAGE, PROJECT
 from nst.grading import protocol
-from nst.vgg.tiny import write_fake_vgg
+from nst.vgg.tiny import fake_convolutions, write_fake_vgg
 
-HIDDEN = PACKAGE.parent if IN_CHECKOUT else PACKAGE  # where solutions and tests lie
+MASKED_DIR = PACKAGE.parent if IN_CHECKOUT else PACKAGE  # which holds solutions and tests
 WARM_LIMIT = 300  # seconds; it is an import of TensorFlow
 SCRATCH = 2**28  # bytes that a submission may write in all
 SYSTEM = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/alternatives", "/etc/fonts"]
 SYSTEM += ["/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/localtime"]
-GARBLED = "it writes to the grader by itself. Leave file descriptors alone."
+MEDDLES = "it writes to the grader by itself. Leave file descriptors alone."
+# Activations of the miniature network, as multiples of those of its drawn weights, so that each
+# style layer and the content layer count alike in J; layers not named are like the one before.
+SCALES = {"conv1_1": 1, "conv2_1": 7, "conv3_1": 8, "conv4_1": 42, "conv4_2": 3000, "conv4_3": 42}
+SCALES |= {"conv5_1": 107}
 
 
-class Lost(Exception):
-    """The process is gone: why, in a sentence for the student."""
+class SandboxDied(Exception):
+    """The process has ended: why, in a sentence for the student."""
 
 
-class Closed(Exception):
+class PoolClosed(Exception):
     """The grading is being ended."""
 
 
 class Sandbox:
-    """A process that examines one submission; it starts at once, and warms up meanwhile."""
+    """A process that runs one submission; it warms up as soon as it is made."""
 
     def __init__(self, files):
-        """Start the process. `files` is what it may read: {path: bytes}, from `stage`."""
-        self._token, self._turn = secrets.token_hex(8), 0
+        """Start the process. `files` is what it may read: {path: bytes}, from `sandbox_files`."""
+        self._turn, self.gone, self._ending = 0, False, threading.Lock()
         self._requests, self._answers = queue.SimpleQueue(), queue.SimpleQueue()
-        self.gone, self._ending = False, threading.Lock()
         self._home = Path(tempfile.mkdtemp(prefix="nst-grade-"))
         try:
             for name, data in files.items():
@@ -69,10 +73,8 @@ class Sandbox:
         stage, work = self._home / "stage", self._home / "work"
         command = [sys.executable, "-B", "-m", "nst.grading.worker"]
         if bubblewrap():
-            command = [*_walls(stage), *command]
+            command = [*bwrap_command(stage), *command]
             stage, work = Path("/stage"), Path("/tmp/work")
-        else:
-            command.append("--kept")
         environment = {
             "PATH": "/usr/bin:/bin",
             "HOME": str(work),
@@ -82,10 +84,9 @@ class Sandbox:
             "MPLCONFIGDIR": str(work / ".matplotlib"),
             "CUDA_VISIBLE_DEVICES": "-1",
             "TF_CPP_MIN_LOG_LEVEL": "3",
-            "NST_SANDBOX": self._token,
             **({"NST_OWN_USERS": "1"} if bubblewrap() else {"TMPDIR": str(work)}),
         }
-        kept = ("SYSTEMROOT", "TF_ENABLE_ONEDNN_OPTS", "ONEDNN_MAX_CPU_ISA", "LD_LIBRARY_PATH")
+        kept = ("TF_ENABLE_ONEDNN_OPTS", "ONEDNN_MAX_CPU_ISA", "LD_LIBRARY_PATH")
         environment |= {name: os.environ[name] for name in kept if name in os.environ}
         return subprocess.Popen(
             command,
@@ -98,15 +99,15 @@ class Sandbox:
         )
 
     def _talk(self):
-        """Take an answer, hand over the next request, and so on until something is amiss.
+        """Read an answer, write the next request, and so on until something fails.
 
         This is a thread, so that neither a pipe that nobody reads nor one that nobody writes to
-        holds the grader up.
+        blocks the grader.
         """
         streams = self._process.stdout, self._process.stdin
         try:
             while True:
-                self._answers.put(protocol.read(streams[0], header_limit=2**20))
+                self._answers.put(protocol.read(streams[0]))
                 protocol.write(streams[1], *self._requests.get())
         except (EOFError, OSError, ValueError) as error:
             self._answers.put(error)
@@ -115,26 +116,26 @@ class Sandbox:
                 stream.close()
 
     def warm(self):
-        """Wait until the process is ready for a submission; raise OSError where it never is."""
+        """Wait until the process is ready for a submission; raise OSError if it never is."""
         try:
             fields, _ = self._answer(WARM_LIMIT)
-        except Lost:
+        except SandboxDied:
             fields = {}
         if fields != {"warm": True}:
             self.stop()
             raise OSError("the process for it does not start")
 
     def ask(self, fields, arrays=None, limit=60):
-        """Send a request; return the answer, (fields, arrays), which is a stranger's data.
+        """Send a request; return the answer, (fields, arrays), which is untrusted data.
 
-        Raises Lost where none comes within `limit` seconds, or where it is no answer.
+        Raises SandboxDied if none comes within `limit` seconds, or if it is not an answer.
         """
         self._turn += 1
         self._requests.put((fields | {"turn": self._turn}, arrays))
         answer, arrays = self._answer(limit)
         if answer.pop("turn", None) != self._turn:
             self.stop()
-            raise Lost(GARBLED)
+            raise SandboxDied(MEDDLES)
         return answer, arrays
 
     def _answer(self, limit):
@@ -142,38 +143,40 @@ class Sandbox:
             answer = self._answers.get(timeout=limit)
         except queue.Empty:
             self.stop()
-            raise Lost(NEVER_RETURNS) from None
+            raise SandboxDied(NEVER_RETURNS) from None
         if isinstance(answer, Exception):
             self.stop()
-            raise Lost(GARBLED if isinstance(answer, protocol.Garbled) else DIES)
+            raise SandboxDied(MEDDLES if isinstance(answer, protocol.ProtocolError) else DIES)
         return answer
 
     def stop(self):
-        """End the process and all that it started, and remove its files; again is harmless."""
+        """End the process and its group, and remove its files; again is harmless."""
         with self._ending:
             if self.gone:
                 return
             self.gone = True
-            _end_all(self._process, self._token)
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
             self._answers.put(EOFError())  # whoever waits for one, or for a request, waits no more
             self._requests.put(({},))
             remove(self._home)
 
 
-class Rooms:
-    """The sandboxes of a class: those in use, and one for each job that warms up meanwhile."""
+class SandboxPool:
+    """The sandboxes of a class: those in use, and one for each job that warms up already."""
 
     def __init__(self, jobs, count):
-        """Have the first ones warm up, for `count` submissions of which `jobs` are graded at once.
+        """Prepare for `count` submissions of which `jobs` are graded at the same time.
 
-        Raises OSError where nothing can be written.
+        Raises OSError if nothing can be written.
         """
-        self.files, self.closed = stage(), False
+        self.files, self.closed = sandbox_files(), False
         self._jobs, self._count, self._lock = jobs, count, threading.Lock()
         self._spare, self._all = [], []
 
     def __enter__(self):
-        with suppress(OSError):  # a full disk, say, is told when one is needed
+        with suppress(OSError):  # a full disk, say, is reported when a sandbox is needed
             self._fill(self._count)
         return self
 
@@ -189,13 +192,13 @@ class Rooms:
             self._all.append(self._spare[-1])
 
     def take(self, first):
-        """Give a warm sandbox, and have the next one warm up; `first` of its submission or not.
+        """Return a warm sandbox, and start the next one; `first` of its submission or not.
 
         The thread that calls this must outlive the sandboxes: to bubblewrap it is their parent.
         """
         with self._lock:
             if self.closed:
-                raise Closed
+                raise PoolClosed
             self._count -= first
             if not self._spare:
                 self._fill(1)
@@ -206,45 +209,14 @@ class Rooms:
         return sandbox
 
 
-def _end_all(process, token):
-    """End a process, its descendants, and whatever carries the token in its environment."""
-    with suppress(psutil.Error):
-        psutil.Process(process.pid).suspend()  # or it leaves a child that it has just begun
-    for _ in range(20):  # one that forks all the time is faster than one look
-        found = set()
-        with suppress(psutil.Error):
-            found.update(psutil.Process(process.pid).children(recursive=True))
-        for other in psutil.process_iter():
-            with suppress(psutil.Error, OSError):
-                if other.pid != process.pid and other.environ().get("NST_SANDBOX") == token:
-                    found.add(other)
-        found = list(filter(_is_alive, found))
-        if not found:
-            break
-        for action in (psutil.Process.suspend, psutil.Process.kill):
-            for each in found:
-                with suppress(psutil.Error):
-                    action(each)
-    process.kill()
-    process.wait()
-
-
-def _is_alive(process):
-    with suppress(psutil.Error):
-        return process.status() != psutil.STATUS_ZOMBIE
-    return False
-
-
 def remove(folder):
-    """Remove a folder, whatever rights its folders have, or what has taken its place."""
-    with suppress(OSError):
-        os.unlink(folder)  # it has become a link, or a file
-    for place, names, _ in os.walk(folder):
-        for path in [place, *(os.path.join(place, name) for name in names)]:
-            if not os.path.islink(path):
-                with suppress(OSError):
-                    os.chmod(path, stat.S_IRWXU)
-    shutil.rmtree(folder, ignore_errors=True)
+    """Remove a folder, however deep, and whatever rights its folders have.
+
+    The system's own commands do it: Python's recursion ends at a thousand folders.
+    """
+    if not os.path.islink(folder):
+        subprocess.run(["chmod", "-R", "u+rwx", folder], stderr=subprocess.DEVNULL)
+    subprocess.run(["rm", "-rf", folder], stderr=subprocess.DEVNULL)
 
 
 # --- bubblewrap --------------------------------------------------------------------------------
@@ -252,35 +224,46 @@ def remove(folder):
 
 @functools.cache
 def bubblewrap():
-    """Tell whether bubblewrap is there and may do its work here: containers often forbid it."""
+    """Whether bubblewrap is installed and allowed to work here: containers often forbid it."""
     if sys.platform != "linux" or not shutil.which("bwrap"):
         return False
     with suppress(OSError, subprocess.SubprocessError), tempfile.TemporaryDirectory() as folder:
-        command = [*_walls(Path(folder)), sys.executable, "-c", "print('ready')"]
+        command = [*bwrap_command(Path(folder)), sys.executable, "-c", "print('ready')"]
         environment = {"PATH": "/usr/bin:/bin"}
         run = subprocess.run(command, env=environment, capture_output=True, timeout=60)
         return run.stdout == b"ready\n"
     return False
 
 
-def _walls(stage):
-    """Begin a command line that runs what follows in bubblewrap."""
+def bwrap_command(stage):
+    """Return the start of a command line that runs what follows in bubblewrap."""
     command = [shutil.which("bwrap"), "--unshare-all", "--die-with-parent", "--new-session"]
     command += ["--cap-drop", "ALL", "--proc", "/proc", "--dev", "/dev"]
     command += ["--size", str(SCRATCH), "--tmpfs", "/tmp", "--dir", "/tmp/work"]
-    # A folder within another comes after it: what the project holds is hidden, but for its .venv.
-    seen = [*(("--ro-bind", path) for path in _readable()), ("--tmpfs", str(HIDDEN))]
+    # A folder within another comes after it: what the project holds is masked, but for its .venv.
+    binds = readonly_binds()
+    masked = [str(MASKED_DIR), *installed_copies(binds)]
+    seen = [*(("--ro-bind", path) for path in binds), *(("--tmpfs", path) for path in masked)]
     for option, path in sorted(seen, key=lambda each: len(Path(each[1]).parts)):
         if os.path.islink(path):
             command += ["--symlink", os.readlink(path), path]
         else:
             command += [option, path, path] if option == "--ro-bind" else [option, path]
     command += ["--ro-bind", str(stage), "/stage", "--chdir", "/tmp/work"]
-    return [*command, "--remount-ro", "/dev", "--remount-ro", "/"]
+    for path in ("/dev", *masked, "/"):  # an unsized tmpfs could fill the memory
+        command += ["--remount-ro", path]
+    return command
 
 
-def _readable():
-    """List what Python and its packages need; of sys.path nothing else, as it may be the class."""
+def installed_copies(folders):
+    """List the folders nst/ that are installed below `folders`, in any of their site-packages."""
+    places = ("nst", "lib/python3*/*-packages/nst", "local/lib/python3*/*-packages/nst")
+    found = (path for folder in folders for place in places for path in glob(f"{folder}/{place}"))
+    return sorted({os.path.realpath(path) for path in found if os.path.isdir(path)})
+
+
+def readonly_binds():
+    """List what Python and its packages need; nothing else of sys.path, which might be the class."""
     packages = [path for path in map(os.path.realpath, sys.path) if path.endswith("-packages")]
     found = [*SYSTEM, os.path.realpath(sys.base_prefix), os.path.realpath(sys.prefix), *packages]
     wide = (os.path.sep, os.path.realpath(Path.home()))
@@ -290,18 +273,26 @@ def _readable():
 # --- what a submission may read ----------------------------------------------------------------
 
 
-def stage():
+def sandbox_files():
     """Collect what a submission may read, as {path: bytes}.
 
     That is the course's helpers and all that they import, the miniature network, and fresh
-    pictures, so that nobody can know beforehand what the training costs; no solution, no test.
+    images, so that nobody can know beforehand what the training costs; no solution, no test.
     """
     names = _imported("nst_utils.py", "nst/__init__.py", "nst/grading/worker.py")
     files = {name: (PACKAGE.parent / name).read_bytes() for name in names}
     with tempfile.TemporaryDirectory() as folder:
-        write_fake_vgg(Path(folder, "weights.mat"))
+        write_fake_vgg(Path(folder, "weights.mat"), weights=_balanced_convolutions())
         files["weights.mat"] = Path(folder, "weights.mat").read_bytes()
-    return files | _fresh_pictures()
+    return files | _fresh_images()
+
+
+def _balanced_convolutions():
+    found, before, scale = {}, 1, 1
+    for name, (W, b) in fake_convolutions().items():
+        scale = SCALES.get(name, scale)
+        found[name], before = (W * np.float32(scale / before), b * np.float32(scale)), scale
+    return found
 
 
 def _imported(*names):
@@ -319,8 +310,8 @@ def _imported(*names):
     return sorted(found)
 
 
-def _fresh_pictures():
-    """Shift the project's pictures at random: {path: bytes} of JPEGs of 400×300 pixels."""
+def _fresh_images():
+    """Shift the project's images at random: {path: bytes} of JPEGs of 400×300 pixels."""
     found = {}
     for file in sorted((PROJECT / "images").glob("*.jpg")):
         with Image.open(file) as image:

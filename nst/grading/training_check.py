@@ -1,9 +1,11 @@
-"""A right training step to compare a notebook's with: its pictures, its costs, its picture after.
+"""Compare a notebook's training with reference costs, at images that the grader chooses.
 
-This runs in the grader, on the miniature network that the submission had, from its pictures.
+This runs in the grader, on the miniature network that the submission had. What the course invites
+students to choose (layers, weights, learning rate, size, start) is noted and not a mistake.
 """
 
 import contextlib
+import functools
 import io
 import tempfile
 import threading
@@ -15,110 +17,116 @@ import numpy as np
 from nst.assignment.hints import explain
 from nst.assignment.mistakes import CONTENT_STEPS, LAYER_STEPS
 from nst.assignment.reference import right_cost
+from nst.assignment.spec import VGG_LAYERS
 from nst.assignment.trial import new_session
-from nst.assignment.verdict import Outcome, right_layer_cost
-from nst.grading.protocol import probe
+from nst.assignment.verdict import Verdict
+from nst.core.config import CONFIG
+from nst.grading.protocol import probes
 
-PICTURES = {"content": "the content picture", "style": "the style picture", "start": "the noise"}
 LARGEST = 1_000_000  # pixels
-PROBES = "costs_content", "costs_style", "costs_probe"
-PACES = 0.5, 20  # learning rates with which 200 steps still end in a picture
-BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # Adam's
+CONTENT_LAYER = "conv4_2"
+COURSE_LAYERS = [(f"conv{block}_1", 0.2) for block in range(1, 6)]
+COURSE_WEIGHTS, COURSE_RATE = (10, 40), 2  # alpha and beta; pixels that Adam's first step moves
+NEEDS = {  # cost: the functions that compute it
+    "J_content": ("compute_content_cost",),
+    "J_style": ("gram_matrix", "compute_layer_style_cost", "compute_style_cost"),
+}
 
 
-class Measured(NamedTuple):
+class TrainingTrace(NamedTuple):
     """What the notebook's training gave."""
 
-    layers: dict  # name: weight
-    pictures: dict  # PICTURES and "zeros": arrays (1, n_H, n_W, 3)
-    state: np.ndarray  # the picture in the model after the step
+    layers: list  # of (name, weight)
+    images: dict  # name in the notebook: array (1, n_H, n_W, 3), where the training's may be
+    start: np.ndarray  # what it passed to model_nn
+    state: np.ndarray  # the image in the model after one step
     returned: np.ndarray
-    costs: list  # [J, J_content, J_style] at `state`
-    alpha: float
-    beta: float
-    probe: np.ndarray  # a picture, of the grader's choice
-    probed: list  # [J, J_content, J_style] there
+    costs: np.ndarray  # rows (J, J_content, J_style): at `state`, and at each of `probes`
+    probes: list  # images
 
 
-class Rehearsals:
-    """The network, built once for each size and list of layers."""
+class ReferenceRuns:
+    """Reference networks, built once for each size."""
 
     def __init__(self, weights):
-        """`weights` is what stands in the network's weight file, as bytes."""
+        """`weights` are the bytes of the network's weight file."""
         self._weights, self._built, self._lock = weights, {}, threading.Lock()
 
-    def judge(self, fields, arrays, seed):
-        """Judge the answer of `worker.train` to `seed`: (Outcome, right costs or None)."""
-        if complaint := _no_training(fields):
-            return Outcome(None, complaint), None
-        measured = read(fields, arrays, seed)
-        if isinstance(measured, str):
-            return Outcome(None, measured), None
-        with self._lock, np.errstate(all="ignore"):
-            stage = self._stage(measured.state.shape[1:3], tuple(measured.layers))
-            fault, note = find_fault(measured, *stage.perform(measured))
-            right = stage.costs(measured)
-        return Outcome(np.array(measured.costs), fault, note), right
+    def judge(self, fields, arrays, seed, failed):
+        """Judge the answer of `worker.Submission.train` to `seed`.
 
-    def _stage(self, size, layers):
-        if (size, layers) not in self._built:
-            self._built[size, layers] = Stage(self._weights, size, layers)
-        return self._built[size, layers]
+        Arguments:
+        failed -- dict: the functions that failed, and why
+
+        Returns:
+        Verdict
+        costs -- right [J, J_content, J_style] after the step, None if they cannot be computed
+        follows -- name of the function whose mistake alone makes the training fail, or ""
+        """
+        blamed = {cost: next(filter(failed.get, names), "") for cost, names in NEEDS.items()}
+        is_own = not {"model_nn", "total_cost"} & {*failed}  # what is the training's own is right
+        if diagnosis := _no_training(fields):
+            first = next(filter(None, blamed.values()), "") if is_own else ""
+            advice = f" First correct {first}." if first else ""
+            return Verdict(None, diagnosis + advice), None, first
+        trace = read(fields, arrays, seed)
+        if isinstance(trace, str):
+            return Verdict(None, trace), None, ""
+        with self._lock, np.errstate(all="ignore"):
+            size = trace.state.shape[1:3]
+            if size not in self._built:
+                self._built[size] = ReferenceNetwork(self._weights, *size)
+            check = Check(trace, self._built[size])
+            diagnosis, wrong = check.diagnosis()
+        got = trace.costs[0]
+        first = blamed.get(wrong, "")
+        if wrong and first:
+            diagnosis = f"{wrong} differs from ours because {first} is wrong: see there."
+            return Verdict(got, diagnosis), check.costs(), first if is_own else ""
+        return (
+            Verdict(got, diagnosis, "" if diagnosis else " ".join(check.notes)),
+            check.costs(),
+            "",
+        )
 
 
 def _no_training(fields):
-    if "stops" in fields:
-        said = explain(str(fields["stops"])[:2000])
-        return f"it does not begin: {str(fields.get('cell', ''))[:60]} stops with {said}"
     if "cannot" in fields:
-        return f"it cannot be compared: {explain(str(fields['cannot'])[:2000])}"
-    if "complaint" in fields:
-        return str(fields["complaint"])[:400]
-    return ""
+        return f"model_nn cannot run on its network: {explain(str(fields['cannot']))}"
+    return str(fields.get("complaint", ""))[:400]
 
 
 def read(fields, arrays, seed):
-    """Read what came as a Measured, or as a sentence on what is wrong with its form."""
-    names = [f"conv{b}_{i}" for b in range(1, 6) for i in range(1, 5)]
-    names += [f"avgpool{b}" for b in range(1, 6)]
-    layers = fields.get("layers")
+    """Read the answer as a TrainingTrace, or as a sentence on what is wrong with its form."""
     try:
-        layers = {name: float(weight) for name, weight in layers}
-        pictures = {name: np.asarray(arrays[name], np.float32) for name in PICTURES}
-        costs = {name: arrays[name] for name in ("costs", *PROBES)}
-        state, returned = arrays["state"], arrays["returned"]
+        layers = [(str(name), float(weight)) for name, weight in fields["layers"]]
+        start, state, returned = (arrays[name] for name in ("start", "state", "returned"))
+        costs = np.asarray(arrays["costs"], float)
     except (KeyError, TypeError, ValueError):
-        return "it cannot be compared: what it gives has another form than pictures and costs."
-    if unknown := sorted(set(layers) - set(names)):
-        return f"STYLE_LAYERS names {unknown[0][:30]}, no layer of VGG-19 like conv1_1."
-    if not layers or any(array.shape != (3,) for array in costs.values()):
-        return "it cannot be compared: J, J_content and J_style must be one number each."
+        return "it cannot be compared: what it gives has another form than images and costs."
+    if unknown := [name for name, _ in layers if name not in VGG_LAYERS]:
+        return f"STYLE_LAYERS names {unknown[0][:30]}, which is not a layer of VGG-19 like conv1_1."
     shape = state.shape
     if len(shape) != 4 or shape[0] != 1 or shape[3] != 3 or not min(shape[1:3]) >= 16:
-        return "it cannot be compared: model['input'] is not a picture of shape (1, n_H, n_W, 3)."
+        return "it cannot be compared: model['input'] is not an image of shape (1, n_H, n_W, 3)."
     if shape[1] * shape[2] > LARGEST:
-        return f"it cannot be compared: the picture has more than {LARGEST:,} pixels."
-    for name, picture in pictures.items():
-        if picture.shape != shape:
-            return f"it cannot be compared: {PICTURES[name]} has another shape than model['input']."
-    numbers = [*pictures.values(), *costs.values(), state]
-    if not all(np.isfinite(number).all() for number in numbers):
+        return f"it cannot be compared: the image has more than {LARGEST:,} pixels."
+    if start.shape != shape:
+        return "model_nn starts at an array of another shape than model['input']."
+    drawn = probes(seed, shape)
+    if not layers or costs.shape != (1 + len(drawn), 3):
+        return "it cannot be compared: J, J_content and J_style must be one number each."
+    if not all(np.isfinite(numbers).all() for numbers in (costs, start, state)):
         return "its costs are not finite. Look for a division by 0."
-    pictures["zeros"] = np.zeros(shape, np.float32)
-    J_at_content, _, style_at_content = costs["costs_content"]
-    J_at_style, content_at_style, _ = costs["costs_style"]
-    with np.errstate(all="ignore"):  # content costs nothing at the content picture, so J is style
-        beta = J_at_content / style_at_content
-        alpha = J_at_style / content_at_style
-    here, there = costs["costs"].tolist(), costs["costs_probe"].tolist()
-    own = probe(seed, state)
-    return Measured(layers, pictures, state, returned, here, alpha, beta, own, there)
+    images = {name.partition(" ")[2]: arrays[name] for name in arrays if name.startswith("image ")}
+    images = {name: image for name, image in images.items() if image.shape == shape}
+    return TrainingTrace(layers, images, start, state, returned, costs, drawn)
 
 
-class Stage:
-    """The network for pictures of one size, with right costs behind it."""
+class ReferenceNetwork:
+    """The network for images of one size: activations, and gradients of right costs."""
 
-    def __init__(self, weights, size, layers):
+    def __init__(self, weights, height, width):
         import tensorflow.compat.v1 as tf
 
         from nst.vgg.network import load_vgg_model
@@ -133,143 +141,185 @@ class Stage:
             ):
                 path = Path(folder, "weights.mat")
                 path.write_bytes(weights)
-                self._model = model = load_vgg_model(str(path), *size)
-            self._features = {name: model[name] for name in ("conv4_2", *layers)}
-            self._targets = {
-                name: tf.placeholder(tf.float32, tensor.shape, f"target_{i}")
-                for i, (name, tensor) in enumerate(self._features.items())
-            }
-            self._a_C = tf.placeholder(tf.float32, model["conv4_2"].shape)
-            self._weights = tf.placeholder(tf.float32, [2 + len(layers)])
-            alpha, beta, *each = tf.unstack(self._weights)
-            size_ = 4 * float(np.prod(model["conv4_2"].shape.as_list()))
-            J = alpha * tf.reduce_sum((model["conv4_2"] - self._a_C) ** 2) / size_
-            for weight, name in zip(each, layers, strict=True):
-                J += beta * weight * right_layer_cost(self._targets[name], model[name])
-            self._gradient = tf.gradients(J, model["input"])[0]
+                model = load_vgg_model(str(path), height, width)
+            self._input, self._layers = model["input"], {name: model[name] for name in VGG_LAYERS}
+            self._slopes = {n: tf.placeholder(tf.float32, t.shape) for n, t in self._layers.items()}
+            outputs, slopes = list(self._layers.values()), list(self._slopes.values())
+            self._gradient = tf.gradients(outputs, self._input, slopes)[0]
 
-    def see(self, image):
-        """Give the features of an image: {layer: array}."""
+    def activations(self, image):
+        """Return the activations of an image: {layer: array}."""
+        return self._run(image, self._layers)
+
+    def gradient(self, image, slopes):
+        """Return the gradient of a cost by the image, from its slopes by the activations."""
+        feed = {t: slopes.get(n, np.zeros(t.shape, np.float32)) for n, t in self._slopes.items()}
+        return self._run(image, self._gradient, feed)
+
+    def _run(self, image, fetches, feed=None):
         with self._graph.as_default(), self._session.as_default():
-            self._session.run(self._model["input"].assign(image))
-            return self._session.run(self._features)
-
-    def _step(self, image, content, style, measured, rate):
-        """Do Adam's first step from an image."""
-        self.see(image)
-        feed = {self._targets[name]: style[name] for name in self._targets}
-        feed[self._a_C] = content["conv4_2"]
-        feed[self._weights] = [measured.alpha, measured.beta, *measured.layers.values()]
-        g = self._session.run(self._gradient, feed)
-        pace = rate * np.sqrt(1 - BETA2) / (1 - BETA1)
-        return image - pace * (1 - BETA1) * g / (np.sqrt(1 - BETA2) * np.abs(g) + EPSILON)
-
-    def perform(self, measured):
-        """Do what the notebook did, in the right way.
-
-        Returns:
-        stepped, from_zeros -- the picture after one step from the noise, and from zeros
-        contents, styles -- the costs of the notebook's picture compared with each of its pictures
-        probed -- the two costs of the probe
-        """
-        seen = {name: self.see(image) for name, image in measured.pictures.items()}
-        rate = np.max(np.abs(measured.state - measured.pictures["start"]))
-        both = seen["content"], seen["style"]
-        stepped, from_zeros = (
-            self._step(measured.pictures[name], *both, measured, own)
-            for name, own in (("start", rate), ("zeros", 2))
-        )
-        now = self.see(measured.state)
-        contents = {name: _content_cost(now, a) for name, a in seen.items()}
-        styles = {name: _style_cost(now, a, measured.layers) for name, a in seen.items()}
-        there = self.see(measured.probe)
-        style = _style_cost(there, seen["style"], measured.layers)
-        probed = [_content_cost(there, seen["content"]), style]
-        return stepped, from_zeros, contents, styles, probed
-
-    def costs(self, measured):
-        """Give [J, J_content, J_style] of the assignment after its one step from the noise."""
-        seen = {name: self.see(measured.pictures[name]) for name in ("content", "style")}
-        ours = measured._replace(alpha=10.0, beta=40.0)
-        stepped = self._step(ours.pictures["start"], *seen.values(), ours, 2)
-        now = self.see(stepped)
-        content = _content_cost(now, seen["content"])
-        style = _style_cost(now, seen["style"], ours.layers)
-        return [10 * content + 40 * style, content, style]
+            self._session.run(self._input.assign(image))
+            return self._session.run(fetches, feed)
 
 
-def _content_cost(a, b):
-    return float(right_cost(CONTENT_STEPS, a["conv4_2"], b["conv4_2"]))
+def _content_slopes(layer, here, target):
+    size = here[layer].size
+    return {layer: ((here[layer] - target[layer]) / (2 * size)).astype(np.float32)}
 
 
-def _style_cost(a, b, layers):
-    return float(sum(w * right_cost(LAYER_STEPS, a[name], b[name]) for name, w in layers.items()))
+def _style_slopes(layers, here, target):
+    slopes = {}
+    for name, weight in layers:
+        _, n_H, n_W, n_C = here[name].shape
+        F, S = (a[name].reshape(-1, n_C).astype(float) for a in (here, target))
+        slope = weight * (F @ (F.T @ F - S.T @ S)) / (n_C * n_H * n_W) ** 2
+        slopes[name] = slopes.get(name, 0) + slope.reshape(here[name].shape).astype(np.float32)
+    return slopes
 
 
-def find_fault(measured, stepped, from_zeros, contents, styles, probed):
-    """Say what is wrong with one step of training, and what is its own choice: (fault, note)."""
-    state, start = measured.state, measured.pictures["start"]
-    if np.array_equal(state, start):
-        return "train_step did not run: the picture is still the noise.", ""
-    if near(state, from_zeros) or not state.any():
-        begun = "assign did not run: the training began with zeros. sess.run it before the loop."
-        return begun, ""
-    _, content, style = measured.costs
-    if fault := _cost_fault("J_content", content, contents, "content"):
-        return fault, ""
-    if fault := _cost_fault("J_style", style, styles, "style"):
-        return fault, ""
-    if not np.allclose(measured.probed[1:], probed, rtol=1e-3):
-        return (
-            "J_content and J_style are right for one picture alone. Compute them in the graph.",
-            "",
-        )
-    fault, note = _weights_fault(measured)
-    pace = np.max(np.abs(state - start))
-    if not fault and not np.isclose(pace, 2, rtol=0.01):
-        said = f"one step moves a pixel by {pace:.2g}, not by 2. The learning rate of Adam is 2.0"
-        if PACES[0] <= pace <= PACES[1]:
-            note = f"{note} In its training {said}: its own choice, and no mistake.".strip()
-        else:
-            fault = f"{said}."
-    if not fault and not near(state, stepped):
-        fault = "the picture after one step is not ours. train_step must minimise J."
-    if not fault and not near(measured.returned, state):
-        noise = " but the noise" if near(measured.returned, start) else ""
-        fault = f"the returned picture is not the optimised one{noise}."
-    return fault, "" if fault else note
+class Check:
+    """The comparison of one trace with the reference network."""
 
+    def __init__(self, trace, network):
+        self._trace, self._network, self.notes = trace, network, []
+        self._probed = [network.activations(image) for image in trace.probes]
+        self._content = self._style = self._weights = None
+        zeros = np.zeros_like(trace.start)
+        self._images = trace.images | {"the start image": trace.start, "zeros": zeros}
+        self._targets = functools.cache(lambda name: network.activations(self._images[name]))
 
-def _cost_fault(name, cost, rights, meant):
-    matching = [picture for picture, right in rights.items() if np.isclose(cost, right, 1e-3)]
-    if meant in matching:
+    def diagnosis(self):
+        """Return what is wrong, and the name of the cost that is, if it is one: (text, name)."""
+        if found := self._start_diagnosis() or self._weights_diagnosis():
+            return found, ""
+        for wrong, find in (("J_content", self._find_content), ("J_style", self._find_style)):
+            if found := find():
+                return found, wrong if found.startswith(f"{wrong} differs") else ""
+        return self._step_diagnosis(), ""
+
+    def _start_diagnosis(self):
+        start, state, returned = self._trace.start, self._trace.state, self._trace.returned
+        if np.array_equal(state, start):
+            return "train_step did not run: the image is still the start image."
+        if np.mean(np.abs(state)) < 0.2 * np.mean(np.abs(start)):
+            return "assign did not run: the training began at zeros. sess.run it before the loop."
+        if not same_image(returned, state):
+            noise = " but the start image" if same_image(returned, start) else ""
+            return f"the returned image is not the optimized one{noise}."
         return ""
-    if not matching:
-        return f"{name} differs from ours. Look at its function, and at the layers it takes."
-    found = PICTURES.get(matching[0], "zeros")
-    return f"{name} compares with {found}, not with {PICTURES[meant]}: sess.run its assign first."
+
+    def _find_content(self):
+        layers = sorted(VGG_LAYERS, key=lambda name: name != CONTENT_LAYER)
+        for layer in layers:
+            for name in self._images:
+                right = functools.partial(_content_cost, layer, self._targets(name))
+                if self._matches(1, right):
+                    self._content = layer, self._targets(name)
+                    if layer != CONTENT_LAYER:
+                        self.notes.append(f"Its content layer is {layer}, not {CONTENT_LAYER}.")
+                    return self._image_diagnosis("J_content", name, "style_image")
+        return "J_content differs from ours. Look at compute_content_cost, and at its arguments."
+
+    def _find_style(self):
+        layers = self._trace.layers
+        for name in self._images:
+            if self._matches(2, functools.partial(_style_cost, layers, self._targets(name))):
+                self._style = self._targets(name)
+                if layers != COURSE_LAYERS:
+                    self.notes.append("Its style layers and their weights are its own choice.")
+                return self._image_diagnosis("J_style", name, "content_image")
+        return "J_style differs from ours. Look at its functions, and at the layers it takes."
+
+    def _matches(self, column, cost):
+        """Compare a column of the costs at the probes with a right cost."""
+        pairs = zip(self._trace.costs[1:, column], self._probed, strict=True)
+        return all(np.isclose(found, cost(here), rtol=1e-3, atol=0) for found, here in pairs)
+
+    def _image_diagnosis(self, cost, name, other):
+        meant = "content_image" if cost == "J_content" else "style_image"
+        if name in ("the start image", "zeros", other):
+            return f"{cost} compares with {name}, not with {meant}: sess.run its assign first."
+        pixels = self._trace.images[name] + CONFIG.MEANS
+        if pixels.max() > 260 and self._trace.images[name].min() >= 0:
+            return f"{name} is not normalized: reshape_and_normalize_image subtracts the MEANS."
+        return ""
+
+    def _weights_diagnosis(self):
+        """Find alpha and beta in J; a training may choose its own, but not mix them up."""
+        J, terms = self._trace.costs[:, 0], self._trace.costs[:, 1:]
+        shares = terms / J[:, None]
+        largest = np.max(np.abs(shares), axis=0) + 1e-30
+        fitted = np.linalg.lstsq(shares / largest, np.ones(len(J)), rcond=None)[0]
+        self._weights = alpha, beta = weights = fitted / largest
+        said, look = "J is not 10 * J_content + 40 * J_style", "Look at the call of total_cost."
+        for name, share in zip(("J_content", "J_style"), fitted, strict=True):
+            if abs(share) < 1e-5:
+                return f"{said}: {name} is not in it. {look}"
+        if not np.allclose(shares @ weights, 1, atol=2e-3) or min(weights) < 0:
+            return f"{said}. {look}"
+        if np.allclose(weights, COURSE_WEIGHTS[::-1], rtol=0.02):
+            return f"{said} but 40 and 10, swapped. {look}"
+        if not np.allclose(weights, COURSE_WEIGHTS, rtol=0.02):
+            self.notes.append(f"alpha is {alpha:.3g} and beta {beta:.3g}, not 10 and 40.")
+        return ""
+
+    def _step_diagnosis(self):
+        """Compare the step with the gradients: is it downhill in J, or in one of its terms?"""
+        trace, (layer, content) = self._trace, self._content
+        step = trace.state - trace.start
+        here = self._network.activations(trace.start)
+        slopes = (
+            _content_slopes(layer, here, content),
+            _style_slopes(trace.layers, here, self._style),
+        )
+        gradients = [
+            weight * self._network.gradient(trace.start, each)
+            for weight, each in zip(self._weights, slopes, strict=True)
+        ]
+        alike = [_likeness(-step, g) for g in (sum(gradients), *gradients)]
+        if max(alike) < 0.3:
+            return (
+                "the image does not move downhill in J from the one that model_nn gets. Does it "
+                "begin at another one, such as a second generate_noise_image?"
+            )
+        if alike[0] < max(alike) - 0.02:
+            name = ("J_content", "J_style")[int(np.argmax(alike[1:]))]
+            return f"train_step minimizes {name} alone. It must minimize J."
+        pace = np.max(np.abs(step))
+        if not np.isclose(pace, COURSE_RATE, rtol=0.02):
+            self.notes.append(
+                f"One step moves a pixel by {pace:.2g}, not by 2 as Adam's at rate 2.0."
+            )
+        return ""
+
+    def costs(self):
+        """Return right [J, J_content, J_style] at the image after the step."""
+        if not self._content or not self._style:
+            return None
+        here = self._network.activations(self._trace.state)
+        layer, target = self._content
+        content = _content_cost(layer, target, here)
+        style = _style_cost(self._trace.layers, self._style, here)
+        alpha, beta = COURSE_WEIGHTS
+        return [alpha * content + beta * style, content, style]
 
 
-def _weights_fault(measured):
-    """Judge the weights of the two costs in J: a training may choose its own, but not mix them up.
-
-    The assignment invites to try others; what it grades, total_cost, has its own row.
-    """
-    J, content, style = measured.costs
-    alpha, beta = measured.alpha, measured.beta
-    told = "J is not 10 * J_content + 40 * J_style"
-    look = "Look at the call of total_cost."
-    if np.isclose(J, 10 * content + 40 * style, rtol=1e-3):
-        return "", ""
-    if np.allclose([alpha, beta], [40, 10], rtol=1e-2):
-        return f"{told} but 40 and 10, swapped. {look}", ""
-    if not np.isclose(J, alpha * content + beta * style, rtol=1e-3) or min(alpha, beta) <= 0:
-        return f"{told}. {look}", ""
-    return "", (
-        f"Its training has alpha {alpha:.3g} and beta {beta:.3g}, not 10 and 40: its own choice, "
-        "and no mistake."
-    )
+def _content_cost(layer, a, b):
+    return float(right_cost(CONTENT_STEPS, a[layer], b[layer]))
 
 
-def near(a, b):
+def _style_cost(layers, a, b):
+    return float(sum(w * right_cost(LAYER_STEPS, a[name], b[name]) for name, w in layers))
+
+
+def _likeness(step, gradient):
+    """Return the cosine between a step and a gradient, or its signs, whichever is larger."""
+    cosines = [
+        np.sum(step * g) / (np.linalg.norm(step) * np.linalg.norm(g) + 1e-30)
+        for g in (gradient, np.sign(gradient))
+    ]
+    return max(cosines)
+
+
+def same_image(a, b):
     return np.shape(a) == np.shape(b) and np.mean(np.abs(a - b)) < 0.1  # of 255; a step is 2

@@ -1,14 +1,14 @@
-"""Run a submission's code in a process of its own: its functions, then one step of its training.
+"""Run a submission in a process of its own: its notebook up to model_nn, then its functions.
 
-The process computes and tells what came out. It holds no right answer and gives no verdict.
+The process computes and returns what came out. It holds no right answer and gives no verdict. The
+grader asks for one cell, one measurement or one function at a time, so that it knows which of them
+ended the process.
 """
 
-import ctypes
 import io
 import os
 import signal
 import sys
-import threading
 from contextlib import contextmanager, suppress
 from itertools import cycle
 from pathlib import Path
@@ -16,78 +16,60 @@ from unittest.mock import MagicMock
 
 import numpy as np
 
-from nst.assignment.hints import NEVER_RETURNS, told
-from nst.assignment.spec import COSTS, TRAINING
+from nst.assignment.hints import NEVER_RETURNS, format_error
+from nst.assignment.spec import COSTS
 from nst.core.config import CONFIG, PROJECT
-from nst.grading import protocol
-from nst.grading.submissions import compile_cells, definitions, files_named, global_names, methods
+from nst.grading import cells, protocol
 
 MEMORY, FILE_SIZE = 4 * 2**30, 2**26  # bytes
+IMAGES_LIMIT = 8  # of a notebook's images that are compared, after its own names for them
 
 
 class TimeUp(BaseException):
     """Interrupts what runs for too long."""
 
 
-def main():
-    """Answer, on stdout, the messages that come on stdin; the submission gets neither of the two.
+class Training(BaseException):
+    """Ends a notebook's call of model_nn."""
 
-    The first message is the submission: its cells, and the functions that are known never to
-    return. Each later one asks for a trial of a function, or for TRAINING.
-    """
-    if "--kept" in sys.argv:
-        _keep()
+
+def main():
+    """Answer, on stdout, the messages that come on stdin; the submission gets neither of the two."""
     _set_limits()
     incoming, outgoing = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(nowhere, descriptor)
-    printed = Printed()
+    printed = CountedOutput()
     sys.stdout = sys.stderr = io.TextIOWrapper(printed, "utf-8", "replace", write_through=True)
     _warm_up()
     protocol.write(outgoing, {"warm": True})
-    request, _ = protocol.read(incoming)
-    turn = request.pop("turn")
-    begun = _within(request["limit"], lambda: _begin(**request))
-    protocol.write(outgoing, begun | {"turn": turn})
+    submission = Submission()
     while True:
         request, arrays = protocol.read(incoming)
-        fields, arrays = _answer(request, arrays, printed)
-        protocol.write(outgoing, fields | {"turn": request["turn"]}, arrays)
-
-
-def _keep():
-    """Become the parent of all that a submission starts, and go on in a child.
-
-    Linux hands orphans to this parent, so that the grader finds and ends them; and a submission
-    that kills its parent kills this one, not the grader.
-    """
-    if not hasattr(os, "fork"):
-        return
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
-    if child := os.fork():
-        for descriptor in (0, 1):
-            os.close(descriptor)
-        os.waitpid(child, 0)
-        os._exit(0)
+        before, turn = printed.written, request.pop("turn")
+        action, limit = getattr(submission, request.pop("do")), request.pop("limit")
+        fields, arrays = _within(limit, lambda: action(arrays=arrays, **request))  # noqa: B023
+        fields |= {"printed": printed.written - before, "turn": turn}
+        protocol.write(outgoing, fields, arrays)
 
 
 def _set_limits():
-    """Limit what this process may take, where the system has such limits."""
-    with suppress(ImportError):
-        import resource
+    """Limit what this process may use, and make it the first one that a full memory ends."""
+    import resource
 
-        limits = {"DATA": MEMORY, "FSIZE": FILE_SIZE, "CPU": 900, "CORE": 0}
-        if os.environ.get("NST_OWN_USERS"):  # TensorFlow starts some threads for each processor
-            limits["NPROC"] = 512 + 16 * (os.cpu_count() or 1)
-        for limit, value in limits.items():
-            with suppress(AttributeError, OSError, ValueError):  # a lower limit stands
-                resource.setrlimit(getattr(resource, f"RLIMIT_{limit}"), (value, value))
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
+    limits = {"DATA": MEMORY, "FSIZE": FILE_SIZE, "CPU": 900, "CORE": 0}
+    if os.environ.get("NST_OWN_USERS"):  # TensorFlow starts some threads for each processor
+        limits["NPROC"] = 512 + 16 * (os.cpu_count() or 1)
+    for limit, value in limits.items():
+        with suppress(AttributeError, OSError, ValueError):  # macOS lacks some; a lower one stays
+            resource.setrlimit(getattr(resource, f"RLIMIT_{limit}"), (value, value))
 
 
-class Printed(io.RawIOBase):
-    """The bytes below a sys.stdout: counted, and forgotten."""
+class CountedOutput(io.RawIOBase):
+    """The bytes below sys.stdout: counted, and forgotten."""
 
     written = 0
 
@@ -100,7 +82,7 @@ class Printed(io.RawIOBase):
 
 
 def _warm_up():
-    """Import what most submissions do, as that takes longer than all the rest."""
+    """Import what most submissions import, which takes longer than all the rest."""
     from nst.lab.tf1 import install
 
     install()
@@ -112,97 +94,19 @@ def _warm_up():
     import nst.assignment.trial  # noqa: F401
     import nst_utils  # noqa: F401
 
-
-class Submission:
-    """What is known of the one submission of this process."""
-
-    statements = namespace = cells = failed = unreadable = None
-
-
-def _begin(cells, hanging, limit):
-    """Set the world up, and run the imports and definitions."""
-    source = "\n".join(source for _, source in cells)
-    if "compat.v1" in source and "disable_v2_behavior" not in source:
-        import tensorflow.compat.v1 as tf
-
-        tf.enable_v2_tensorshape()  # which that notebook has not given up
-    try:
-        build_world(cells)
-    except OSError as error:
-        return {"unprepared": f"its folder could not be filled ({error.strerror or error})"}
-    Submission.cells = cells
-    Submission.statements, Submission.unreadable = compile_cells(cells)
-    Submission.namespace, Submission.failed = new_namespace(), {}
-    for code in definitions(Submission.statements):
-        try:
-            exec(code, Submission.namespace)
-        except (Exception, SystemExit) as error:  # what fails here is missed where it is used
-            said = f"{code.co_filename} stops with {told(error)}"
-            for verb in ("STORE", "IMPORT"):
-                Submission.failed |= dict.fromkeys(global_names(code, verb), said[:300])
-    for name in hanging:
-        Submission.namespace[name] = never_returning(name)
-    return {}
-
-
-def _answer(request, arrays, printed):
-    """Do what one message asks for: (fields, arrays)."""
-    name, before = request["name"], printed.written
-    result = _within(request["limit"], lambda: _do(name, request, arrays))
-    if isinstance(result, dict):  # it was cut off
-        if result["complaint"] == NEVER_RETURNS:
-            Submission.namespace[name] = never_returning(name)
-        result = result, {}
-    fields, arrays = result
-    return fields | {"printed": printed.written - before}, arrays
-
-
-def _do(name, request, arrays):
-    from nst.assignment import trial
-
-    if name == TRAINING:
-        return train(Submission.statements, request["seed"])
-    target = Submission.namespace.get(name)
-    if name not in Submission.namespace:
-        return {"complaint": _why_missing(name)}, {}
-    samples = [[arrays[f"{i}.{j}"] for j in range(n)] for i, n in enumerate(request["counts"])]
-    if name == "total_cost":
-        samples = [np.array(sample) for sample in samples]
-    helpers = {helper: _run_def(text) for helper, text in request.get("helpers", {}).items()}
-    fields, values = trial.attempt(name, target, samples, helpers, Submission.namespace)
-    for missing, said in Submission.failed.items():
-        if f"NameError: name '{missing}'" in fields.get("stops", ""):
-            fields["stops"] = f"NameError: {missing} is not there, as {said}"
-    return fields, values
-
-
-def _run_def(source):
-    """Run the source of one function, and return that."""
-    namespace = {}
-    exec(source, namespace)
-    return namespace.popitem()[1]
-
-
-def _why_missing(name):
-    if of_class := methods(Submission.cells).get(name):
-        return (
-            f"it is a method of the class {of_class}. The notebook calls a function: move its def "
-            "to the left margin, and leave out self."
-        )
-    if name in Submission.failed:
-        return f"no cell defines it: {Submission.failed[name]}."
-    return ". ".join(["no cell defines it", *Submission.unreadable, ""]).strip()
+    sys.modules["nst.assignment.public_tests"] = MagicMock()  # which hold right answers
+    sys.modules["nst.assignment"].public_tests = sys.modules["nst.assignment.public_tests"]
 
 
 def _within(limit, action):
-    """Do something within `limit` seconds of processor time, a multiple of that by the clock."""
+    """Run an action within `limit` seconds of CPU time, and a multiple of that by the clock."""
     try:
         with _alarm(limit):
             return action()
     except (TimeUp, KeyboardInterrupt):
-        return {"complaint": NEVER_RETURNS}
+        return {"complaint": NEVER_RETURNS}, {}
     except BaseException as error:  # a submission may raise anything
-        return {"complaint": f"it stops with {told(error)}"[:300]}
+        return {"complaint": f"it stops with {format_error(error)}"[:300]}, {}
 
 
 @contextmanager
@@ -210,16 +114,6 @@ def _alarm(limit):
     def ring(*_):
         raise TimeUp
 
-    if not hasattr(signal, "setitimer"):  # Windows
-        import _thread
-
-        timer = threading.Timer(protocol.WALL_CLOCK_FACTOR * limit, _thread.interrupt_main)
-        timer.start()
-        try:
-            yield
-        finally:
-            timer.cancel()
-        return
     timers = {signal.ITIMER_PROF: limit, signal.ITIMER_REAL: protocol.WALL_CLOCK_FACTOR * limit}
     signal.signal(signal.SIGPROF, ring)
     signal.signal(signal.SIGALRM, ring)
@@ -232,32 +126,171 @@ def _alarm(limit):
             signal.setitimer(timer, 0)
 
 
-def never_returning(name):
-    """Make what takes the place of a function on which others would wait for ever."""
-    return _run_def(f"def {name}(*_): raise TimeoutError('{name} does not return')")
+class Submission:
+    """The one submission of this process. Its public methods are what the grader can ask for.
+
+    Each returns (fields, arrays), and gets `arrays` by name.
+    """
+
+    def __init__(self):
+        self._shell = MagicMock()
+        self._shell.run_cell_magic.side_effect = self._cell_magic
+        self._shell.run_line_magic.side_effect = self._line_magic
+        self._space = {"__name__": "__main__", "get_ipython": lambda: self._shell}
+        self._cells, self._problems = [], []
+        self._failed = {}  # name: why the statement that binds it failed
+        self._model_nn = self._interceptor = None
+        self._training = None  # the arguments with which the notebook calls model_nn
+
+    def read(self, name, arrays):
+        """Read the submission, and create the files that it names: number of its code cells."""
+        try:
+            self._cells = cells.read_cells(name, arrays["data"].tobytes())
+        except ValueError as error:
+            return {"unreadable": str(error)[:500]}, {}
+        if cells.is_tensorflow_2_edition(self._cells):
+            return {"edition": 2}, {}
+        source = "\n".join(cell.source for cell in self._cells)
+        if "compat.v1" in source and "disable_v2_behavior" not in source:
+            import tensorflow.compat.v1 as tf
+
+            tf.enable_v2_tensorshape()  # that notebook has not turned it off
+        try:
+            create_files(cells.files_named(self._cells))
+        except OSError as error:
+            return {"unprepared": f"its folder cannot be filled ({error.strerror or error})"}, {}
+        sys.path.insert(0, os.getcwd())  # for what %%writefile writes
+        self._code = [cell for cell in self._cells if cell.is_code]
+        return {"cells": len(self._code)}, {}
+
+    def run_cell(self, number, definitions_only, arrays):
+        """Run a cell, unless the notebook has called model_nn: its first error.
+
+        A statement that fails costs itself: what it would bind is missed when it is used.
+        """
+        statements, problem = cells.compile_cell(self._code[number])
+        self._problems += [problem] if problem else []
+        stops = ""
+        for node, code in statements:
+            if definitions_only and not cells.is_definition(node):
+                continue
+            try:
+                exec(code, self._space)
+            except Training:
+                pass
+            except (Exception, SystemExit) as error:
+                reason = f"{code.co_filename} stops with {format_error(error)}"[:300]
+                self._failed |= dict.fromkeys(cells.bound_names(node), reason)
+                stops = stops or format_error(error)
+            self._intercept_model_nn()
+            if self._training:
+                return {"trains": True}, {}
+        has_session = "sess" in self._space or any(map(_is_session, self._space.values()))
+        fields = {"stops": stops, "title": self._code[number].title} if stops else {}
+        return fields | {"has_session": has_session}, {}
+
+    def _intercept_model_nn(self):
+        """Replace model_nn, for calls from the notebook, by one that ends its run."""
+        found = self._space.get("model_nn")
+        if not callable(found) or found is self._interceptor:
+            return
+
+        def model_nn(*args, **kwargs):
+            self._training = (*args, *kwargs.values())[:2]
+            raise Training
+
+        self._model_nn, self._interceptor = found, model_nn
+        self._space["model_nn"] = model_nn
+
+    def _cell_magic(self, name, line, body):
+        if name in ("writefile", "file"):
+            path = line.split()[-1].strip("'\"")
+            Path(path).write_text(body)
+
+    def _line_magic(self, name, line="", *_):
+        if name == "run" and line.strip():
+            path = Path(line.split()[0])
+            exec(compile(path.read_text("utf-8"), str(path), "exec"), self._space)
+
+    def try_function(self, name, counts, arrays):
+        """Try a graded function on samples: the facts and arrays of nst.assignment.trial."""
+        from nst.assignment import trial
+
+        target = self._model_nn if name == "model_nn" else self._space.get(name)
+        if name not in self._space:
+            if name in self._failed:
+                return {"complaint": f"no cell defines it: {self._failed[name]}."}, {}
+            return {"complaint": cells.why_missing(name, self._cells, self._problems)}, {}
+        samples = [[arrays[f"{i}.{j}"] for j in range(n)] for i, n in enumerate(counts)]
+        fields, values = trial.attempt(name, target, samples, self._space)
+        for missing, reason in self._failed.items():
+            if f"NameError: name '{missing}'" in fields.get("stops", ""):
+                fields["stops"] = f"NameError: {missing} is not there, as {reason}"
+        return fields, values
+
+    def train(self, seed, arrays):
+        """Run one step of the training, and evaluate its costs at images of the grader's choice."""
+        if self._training is None:
+            return {"complaint": "it does not begin: model_nn is never called."}, {}
+        sess, start = self._training
+        if missing := [name for name in COSTS if name not in self._space]:
+            return {"complaint": f"it cannot be compared: there is no variable {missing[0]}."}, {}
+        try:
+            returned = self._model_nn(sess, start, 1)
+            return self._measure(sess, start, returned, seed)
+        except (Exception, SystemExit) as error:
+            return {"cannot": format_error(error)}, {}
+
+    def _measure(self, sess, start, returned, seed):
+        from nst.assignment.trial import is_model
+
+        models = {n: m for n, m in self._space.items() if is_model(m)}
+        models = [models[n] for n in sorted(models, key=lambda name: name != "model")]
+        variable = next(m["input"] for m in models if m["input"].graph is sess.graph)
+        costs = [self._space[cost] for cost in COSTS]
+        state = sess.run(variable)
+        images = self._images(state.shape)
+        found = {"start": start, "state": state, "returned": returned, **images}
+        found = {name: np.asarray(array, np.float32) for name, array in found.items()}
+        rows = [sess.run(costs)]
+        for image in protocol.probes(seed, state.shape):
+            sess.run(variable.assign(image))
+            rows.append(sess.run(costs))
+        layers = self._space.get("STYLE_LAYERS") or next(filter(_is_layers, self._space.values()))
+        layers = layers.items() if isinstance(layers, dict) else layers
+        layers = [[str(name), float(weight)] for name, weight in layers]
+        return {"layers": layers}, found | {"costs": np.array(rows, float)}
+
+    def _images(self, shape):
+        """Collect the arrays that may be the content image and the style image."""
+        named = {n: a for n, a in self._space.items() if getattr(a, "shape", None) == shape}
+        named = {name: array for name, array in named.items() if isinstance(array, np.ndarray)}
+        names = sorted(named, key=lambda name: name not in ("content_image", "style_image"))
+        return {f"image {name}"[:80]: named[name] for name in names[:IMAGES_LIMIT]}
 
 
-def new_namespace():
-    return {"__name__": "__main__", "get_ipython": MagicMock()}
+def _is_session(value):
+    return type(value).__name__ == "InteractiveSession"
 
 
-# --- the world of a notebook -------------------------------------------------------------------
+def _is_layers(value):
+    return isinstance(value, list | tuple) and bool(value) and "conv" in str(value[0])
 
 
-def build_world(cells, depth=3):
-    """Fill the current folder with what notebooks read, and go down into it.
+def create_files(names, depth=3):
+    """Fill the current folder with what notebooks read, and enter it.
 
-    The notebook's folder lies `depth` folders down, so that it may name pictures by ../; for it
-    every picture has a name in images/, too. Going elsewhere (`os.chdir`, %cd) has no effect.
+    The notebook's folder is `depth` folders down, so that it may name images by ../; for it every
+    image has a name in images/, too. Changing to another folder (`os.chdir`, %cd) has no effect.
     """
     top = Path.cwd()
     here = top.joinpath(*["lab"] * depth)
     (here / "output").mkdir(parents=True)
-    pictures = cycle(sorted((PROJECT / "images").glob("fresh-*.jpg")))
+    images = cycle(sorted((PROJECT / "images").glob("fresh-*.jpg")))
     config = [CONFIG.STYLE_IMAGE, CONFIG.CONTENT_IMAGE, CONFIG.VGG_MODEL]
-    for name in dict.fromkeys([*files_named(cells), *config]):
+    for name in dict.fromkeys([*names, *config]):
         is_weights = name.lower().endswith(".mat")
-        source = PROJECT / "weights.mat" if is_weights else next(pictures)
+        source = PROJECT / "weights.mat" if is_weights else next(images)
         folder = here / ("pretrained-model" if is_weights else "images")
         path = Path(os.path.normpath(here / name))
         places = {folder / name.replace("\\", "/").rpartition("/")[2]}
@@ -269,73 +302,6 @@ def build_world(cells, depth=3):
                 place.write_bytes(source.read_bytes())
     os.chdir(here)
     os.chdir = lambda path: None
-
-
-# --- one step of its training ------------------------------------------------------------------
-
-
-class Trained(BaseException):
-    """Ends the run of a notebook where it has trained: (sess, first picture, returned picture)."""
-
-
-def train(statements, seed):
-    """Run the notebook from its top into its training, which gets one step.
-
-    Arguments:
-    seed -- of the picture on which the costs are probed
-
-    Returns:
-    fields, arrays -- for nst.grading.training_check.Rehearsals.judge
-    """
-    namespace, errors = new_namespace(), []
-    for code in statements:
-        if "public_tests" in global_names(code, "LOAD"):
-            continue
-        try:
-            exec(code, namespace)
-        except Trained as end:
-            return _measure(namespace, seed, *end.args)
-        except (Exception, SystemExit) as error:
-            # from here on the training has begun
-            if "sess" in namespace or "sess" in global_names(code, "STORE"):
-                errors.append((code.co_filename, told(error)))
-        if "model_nn" in global_names(code, "STORE") and "model_nn" in namespace:
-            namespace["model_nn"] = one_step(namespace["model_nn"])
-    if errors:
-        return {"cell": errors[0][0], "stops": errors[0][1]}, {}
-    return {"complaint": "it does not begin: model_nn is never called."}, {}
-
-
-def one_step(model_nn):
-    def train_once(sess, input_image, *_, **__):
-        raise Trained(sess, input_image, model_nn(sess, input_image, 1))
-
-    return train_once
-
-
-def _measure(namespace, seed, sess, start, returned):
-    """Collect what there is after the one step: pictures, costs, layers."""
-    needed = ("content_image", "style_image", "STYLE_LAYERS", *COSTS, "model")
-    if missing := [name for name in needed if name not in namespace]:
-        return {"complaint": f"it cannot be compared, for want of the variable {missing[0]}."}, {}
-    try:
-        variable = namespace["model"]["input"]
-        costs = [namespace[cost] for cost in COSTS]
-        pictures = {"content": namespace["content_image"], "style": namespace["style_image"]}
-        state = sess.run(variable)
-        arrays = {"start": start, "state": state, "returned": returned, **pictures}
-        arrays = {name: np.asarray(array, np.float32) for name, array in arrays.items()}
-        arrays["costs"] = np.array(sess.run(costs), float)
-        # Where one of the two costs is 0, J shows the weight of the other; and at a picture that
-        # nobody can know beforehand the costs must have been computed.
-        places = {name: arrays[name] for name in pictures} | {"probe": protocol.probe(seed, start)}
-        for name, picture in places.items():
-            sess.run(variable.assign(picture))
-            arrays[f"costs_{name}"] = np.array(sess.run(costs), float)
-        layers = [[str(name), float(weight)] for name, weight in namespace["STYLE_LAYERS"]]
-    except Exception as error:
-        return {"cannot": told(error)}, {}
-    return {"layers": layers}, arrays
 
 
 if __name__ == "__main__":

@@ -35,15 +35,16 @@ def fake_convolutions(depth=19, channels=4, seed=0):
     return layers
 
 
-def write_fake_vgg(path, layout="current", depth=19, channels=4, seed=0):
+def write_fake_vgg(path, layout="current", depth=19, channels=4, seed=0, weights=None):
     """Write a miniature VGG to `path` as MatConvNet would have done.
 
     Arguments:
     layout -- "filters" (before beta11), "beta16" or "current"
     depth -- 19 or 16
     channels, seed -- see `fake_convolutions`
+    weights -- weights to write, as `fake_convolutions` returns them; by default, these
     """
-    weights = fake_convolutions(depth, channels, seed)
+    weights = weights or fake_convolutions(depth, channels, seed)
     layers = []
     for block, count in enumerate(VGG_BLOCKS[depth], 1):
         for i in range(1, count + 1):

@@ -215,6 +215,59 @@ def model_nn(sess, input_image, num_iterations=200):
 """,
 }
 
+# The same with other names and other tools.
+RIGHT |= {
+    "a session of another name": """
+session = tf.InteractiveSession()
+
+def compute_style_cost(model, STYLE_LAYERS):
+    return tf.add_n([
+        coeff * compute_layer_style_cost(session.run(model[name]), model[name])
+        for name, coeff in STYLE_LAYERS
+    ])
+""",
+    "no compute_layer_style_cost": """
+def compute_style_cost(model, STYLE_LAYERS):
+    J_style = 0
+    for name, coeff in STYLE_LAYERS:
+        m, n_H, n_W, n_C = model[name].get_shape().as_list()
+        GS, GG = (tf.einsum('mhwc,mhwd->cd', a, a) for a in (sess.run(model[name]), model[name]))
+        J_style += coeff * tf.reduce_sum((GS - GG)**2) / (4. * n_C**2 * (n_H * n_W)**2)
+    return J_style
+""",
+    "a gram_matrix of batches": """
+gram_matrix = lambda A: tf.matmul(A, A, transpose_b=True)
+
+def compute_layer_style_cost(a_S, a_G):
+    m, n_H, n_W, n_C = a_G.get_shape().as_list()
+    GS, GG = (
+        gram_matrix(tf.transpose(tf.reshape(a, [m, n_H * n_W, n_C]), [0, 2, 1]))
+        for a in (a_S, a_G)
+    )
+    return tf.reduce_sum((GS - GG)**2) / (4. * n_C**2 * (n_H * n_W)**2)
+""",
+    "minimize within model_nn": """
+def model_nn(sess, input_image, num_iterations=200):
+    step = tf.train.AdamOptimizer(2.0).minimize(J)
+    sess.run(tf.global_variables_initializer())
+    sess.run(model['input'].assign(input_image))
+    for i in range(num_iterations):
+        sess.run(step)
+    return sess.run(model['input'])
+""",
+    "an optimizer from outside": """
+opt = tf.train.AdamOptimizer(2.0)
+
+def model_nn(sess, input_image, num_iterations=200):
+    step = opt.minimize(J)
+    sess.run(tf.global_variables_initializer())
+    sess.run(model['input'].assign(input_image))
+    for i in range(num_iterations):
+        sess.run(step)
+    return sess.run(model['input'])
+""",
+}
+
 # The same as callables of other kinds.
 RIGHT |= {
     "a partial": """
@@ -293,8 +346,8 @@ SCRAMBLE_C, SCRAMBLE_S, SCRAMBLE_G = (
 WRONG = [  # (function, what its message says, edits of the solution: "old => new")
     # the fraction of the content cost
     (CONTENT, "the 1/4 is forgotten", "4 * n_H => n_H"),
-    (CONTENT, "1/2 stands for 1/4", "4 * n_H => 2 * n_H"),
-    (CONTENT, "a mean stands for the sum", "reduce_sum => reduce_mean"),
+    (CONTENT, "1/2 instead of 1/4", "4 * n_H => 2 * n_H"),
+    (CONTENT, "the mean, not the sum", "reduce_sum => reduce_mean"),
     (CONTENT, "the fraction is forgotten", "1 / (4 * n_H * n_W * n_C) * => "),
     (CONTENT, "only the 1/4 of the fraction", "(4 * n_H * n_W * n_C) => 4"),
     (CONTENT, "multiplies by n_H * n_W * n_C", "(4 * n_H * n_W * n_C) => 4 * n_H * n_W * n_C"),
@@ -305,21 +358,21 @@ WRONG = [  # (function, what its message says, edits of the solution: "old => ne
     (CONTENT, "it is halved once too often", "tf.reduce_sum(tf.square( => tf.nn.l2_loss(("),
     (CONTENT, "it is always 0", "reshape(a_G, => reshape(a_C,"),
     (CONTENT, "the difference is not squared", "tf.square => "),
-    (CONTENT, "absolute values stand for squares", "tf.square => tf.abs"),
+    (CONTENT, "absolute values are summed", "tf.square => tf.abs"),
     (CONTENT, "the sum is squared", "tf.reduce_sum(tf.square( => tf.square(tf.reduce_sum("),
     (CONTENT, "a root is taken", "tf.reduce_sum(tf.square( => tf.norm(("),
-    (CONTENT, "the pictures are added", "subtract => add"),
+    (CONTENT, "the images are added", "subtract => add"),
     (
         CONTENT,
         "squares are subtracted",
         "tf.square(tf.subtract(a_C_unrolled, a_G_unrolled)) => a_C**2 - a_G**2",
     ),
-    (CONTENT, "only one of the two pictures", "tf.subtract(a_C_unrolled, a_G_unrolled) => a_G"),
+    (CONTENT, "only one of the two images", "tf.subtract(a_C_unrolled, a_G_unrolled) => a_G"),
     (CONTENT, "a_C and a_G are unrolled differently", SCRAMBLE_C),
     (CONTENT, "sum over every axis", "tf.reduce_sum( => ("),
     (
         CONTENT,
-        "a mean stands for the sum, and the 1/4",
+        "the mean, not the sum, and the 1/4",
         "4 * n_H => n_H",
         "reduce_sum => reduce_mean",
     ),
@@ -340,15 +393,15 @@ WRONG = [  # (function, what its message says, edits of the solution: "old => ne
     (CONTENT, "stale default graph", "4 * n_H => FOUR * n_H"),
     (CONTENT, "another graph", "return J_content => return FOUR"),
     (CONTENT, "They must be (a_C, a_G)", "(a_C, a_G): => (a_G):"),
-    (CONTENT, "NumPy does not know tensors", "tf.square( => np.sqrt("),
+    (CONTENT, "NumPy cannot compute with tensors", "tf.square( => np.sqrt("),
     (CONTENT, "slip in the name", "* total => * sum_of_squares"),
     (CONTENT, "ZeroDivisionError: division by zero", "return J_content => return 1 / 0"),
     (CONTENT, "four entries", "m, n_H, n_W, n_C => n_H, n_W, n_C"),
     (CONTENT, "a_G.get_shape().as_list()", "a_G.get_shape().as_list() => a_G.shape"),
-    (CONTENT, "** for it", "4 * n_H * n_W * n_C => 4 * n_H ^ 2 * n_C"),
-    (CONTENT, "write ** for it", "tf.square( => (lambda x: x ^ 2)("),
-    (CONTENT, "take tf.reduce_sum", "tf.reduce_sum( => np.sum("),
-    (CONTENT, "the pictures are multiplied", "tf.square(tf.subtract => (tf.multiply"),
+    (CONTENT, "use **", "4 * n_H * n_W * n_C => 4 * n_H ^ 2 * n_C"),
+    (CONTENT, "use **", "tf.square( => (lambda x: x ^ 2)("),
+    (CONTENT, "use tf.reduce_sum", "tf.reduce_sum( => np.sum("),
+    (CONTENT, "the images are multiplied", "tf.square(tf.subtract => (tf.multiply"),
     (CONTENT, "n_C is forgotten", " * n_C) * total => ) * total"),
     (CONTENT, "n_H * n_W is forgotten", "4 * n_H * n_W * n_C => 4 * n_C"),
     (CONTENT, "TensorFlow has it as tf.reduce_sum", "tf.reduce_sum => tf.sum"),
@@ -366,25 +419,52 @@ WRONG = [  # (function, what its message says, edits of the solution: "old => ne
         "takes one tensor",
         "tf.subtract(a_C_unrolled, a_G_unrolled)) => a_C), tf.square(a_G)",
     ),
+    # what comes from TensorFlow's and NumPy's ways with types
+    (CONTENT, "a number, not a tensor", "return J_content => return np.float16(3.0)"),
+    (CONTENT, "a number, not a tensor", "return J_content => return np.array(J_content)"),
+    (CONTENT, "or the fraction of the style cost", "n_H * n_W * n_C) => (n_C * n_H * n_W)**2)"),
+    (CONTENT, "dimensions are added", "4 * n_H * n_W * n_C => 4 * (n_H + n_W + n_C)"),
+    (CONTENT, "dimensions are added", "4 * n_H * n_W * n_C => 4 * n_H + n_W + n_C"),
+    (CONTENT, "use a_G.get_shape().as_list()", "get_shape().as_list() => get_shape()"),
+    (
+        CONTENT,
+        "use a_G.get_shape().as_list()",
+        "get_shape().as_list() => get_shape()",
+        "1 / (4 * n_H * n_W * n_C) * total => total / (4 * n_H * n_W * n_C)",
+    ),
+    (
+        CONTENT,
+        "use a_G.get_shape().as_list()",
+        "get_shape().as_list() => get_shape()",
+        "1 / (4 => 1 // (4",
+    ),
+    (CONTENT, "// rounds down", "1 / (4 * n_H * n_W * n_C) * total => total // (4 * n_H * n_W)"),
+    (CONTENT, "an argument too many", "a_C, [n_H * n_W, n_C] => a_C, [n_H * n_W, n_C], 3, 4"),
+    (CONTENT, "keys of that dictionary", "4 * n_H => {'x': 4}['y'] * n_H"),
+    (
+        CONTENT,
+        "right, but not its gradient",
+        "return J_content => return 3 * J_content - 2 * tf.stop_gradient(J_content)",
+    ),
     # Gram matrix
-    (GRAM, "Take tf.transpose(A)", "tf.transpose(A) => A.transpose()"),
-    (GRAM, "take tf.transpose(A)", "tf.transpose(A) => A.T"),
-    (GRAM, "take tf.matmul(A, B)", "tf.matmul(A, tf.transpose(A)) => A.dot(tf.transpose(A))"),
+    (GRAM, "Use tf.transpose(A)", "tf.transpose(A) => A.transpose()"),
+    (GRAM, "use tf.transpose(A)", "tf.transpose(A) => A.T"),
+    (GRAM, "use tf.matmul(A, B)", "tf.matmul(A, tf.transpose(A)) => A.dot(tf.transpose(A))"),
     (GRAM, "it is halved", "return GA => return GA / 2"),
-    (GRAM, "The Gram matrix has no factor", "return GA => return GA / 3"),
+    (GRAM, "no factor besides tf.matmul", "return GA => return GA / 3"),
     (GRAM, "the wrong side", "A, tf.transpose(A) => tf.transpose(A), A"),
     (GRAM, "the product is elementwise", "tf.matmul(A, tf.transpose(A)) => A * A"),
-    (GRAM, "a reshape stands for the transpose", "tf.transpose(A) => tf.reshape(A, A.shape[::-1])"),
+    (GRAM, "a reshape, not the transpose", "tf.transpose(A) => tf.reshape(A, A.shape[::-1])"),
     (GRAM, "Compare the .shape", "tf.transpose(A) => A"),
     (GRAM, "everything is summed up", "tf.matmul(A, tf.transpose(A)) => tf.reduce_sum(A * A)"),
     (GRAM, "only the diagonal", "tf.matmul(A, tf.transpose(A)) => tf.reduce_sum(A * A, axis=1)"),
     (GRAM, "the mean is subtracted", "GA = => A -= tf.reduce_mean(A, 1, keepdims=True); GA ="),
-    (GRAM, "the rows are normalised", "GA = => A = tf.nn.l2_normalize(A, 1); GA ="),
+    (GRAM, "the rows are normalized", "GA = => A = tf.nn.l2_normalize(A, 1); GA ="),
     (GRAM, "it is divided by n_H*n_W", "return GA => return GA / A.shape.as_list()[1]"),
     (GRAM, "return is missing", "return GA => GA"),
     (GRAM, "a NumPy array, not a tensor", "return GA => return GA.eval()"),
     (GRAM, "It should be (3, 3)", "return GA => return GA[:2]"),
-    (GRAM, "it is a constant", "return GA => return tf.constant(np.ones((3, 3), 'f'))"),
+    (GRAM, "It should be (7, 7)", "return GA => return tf.constant(np.ones((3, 3), 'f'))"),
     (GRAM, "not known here", "return GA => return GA + A[0, 0]"),
     # style cost of one layer
     (LAYER, "reshape without transpose", SCRAMBLE_S, SCRAMBLE_G),
@@ -400,7 +480,7 @@ WRONG = [  # (function, what its message says, edits of the solution: "old => ne
     (LAYER, "n_C² is forgotten", "n_C**2 * => "),
     (LAYER, "(n_H*n_W)² is forgotten", "* (n_H * n_W)**2 => "),
     (LAYER, "the fraction is forgotten", "1 / (4 * n_C**2 * (n_H * n_W)**2) * => "),
-    (LAYER, "a mean stands for the sum", "reduce_sum => reduce_mean"),
+    (LAYER, "the mean, not the sum", "reduce_sum => reduce_mean"),
     (LAYER, "it is halved once too often", "tf.reduce_sum(tf.square( => tf.nn.l2_loss(("),
     (
         LAYER,
@@ -408,14 +488,14 @@ WRONG = [  # (function, what its message says, edits of the solution: "old => ne
         "1 / (4 * n_C**2 * (n_H * n_W)**2) => 1 / 4 * (n_C * n_H * n_W)**2",
     ),
     (LAYER, "the difference is not squared", "tf.square => "),
-    (LAYER, "the pictures are added", "subtract => add"),
+    (LAYER, "the images are added", "subtract => add"),
     (LAYER, "activations, not Gram matrices", "gram_matrix => "),
     (LAYER, "the Gram matrix of a difference", "GS, GG => gram_matrix(a_S - a_G), 0."),
     (LAYER, "it is always 0", "gram_matrix(a_G) => gram_matrix(a_S)"),
-    (LAYER, "only one of the two pictures", "tf.subtract(GS, GG) => GS"),
+    (LAYER, "only one of the two images", "tf.subtract(GS, GG) => GS"),
     (LAYER, "the TensorFlow 2 edition", "return J_style_layer => return tf.constant(14.01649)"),
     (LAYER, "the channels, and n_C is not squared", SCRAMBLE_S, SCRAMBLE_G, "n_C**2 => n_C"),
-    (LAYER, "write ** for it", "n_C**2 * (n_H * n_W)**2 => n_C^2 * (n_H * n_W)^2"),
+    (LAYER, "use **", "n_C**2 * (n_H * n_W)**2 => n_C^2 * (n_H * n_W)^2"),
     (LAYER, "n_H is not squared", "(n_H * n_W)**2 => n_H * n_W**2"),
     (
         LAYER,
@@ -424,30 +504,45 @@ WRONG = [  # (function, what its message says, edits of the solution: "old => ne
         "gram_matrix(a_G) => gram_matrix(a_G) / (n_H * n_W)",
     ),
     (LAYER, "not channels", "[n_H * n_W, n_C] => [n_H, n_W * n_C]"),
-    (LAYER, "* 2 stands for ** 2", "**2 => *2"),
-    (LAYER, "takes no tf. before it", "gram_matrix(a_S) => tf.gram_matrix(a_S)"),
+    (LAYER, "* 2 instead of ** 2", "**2 => *2"),
+    (LAYER, "take no tf. before them", "gram_matrix(a_S) => tf.gram_matrix(a_S)"),
+    (LAYER, "gram_matrix takes a matrix", "[n_H * n_W, n_C] => [m, n_H * n_W, n_C]"),
+    (
+        LAYER,
+        "Reshape to [n_H*n_W, n_C], without m",
+        "tf.transpose(tf.reshape(a_S, [n_H * n_W, n_C])) => "
+        "tf.transpose(tf.reshape(a_S, [m, n_H * n_W, n_C]), [0, 2, 1])",
+    ),
+    (
+        LAYER,
+        "in int32, which overflows",
+        "1 / (4 * n_C**2 * (n_H * n_W)**2) * total => "
+        "total / tf.cast(4 * tf.square(n_C) * tf.square(n_H * n_W), tf.float32)",
+    ),
+    (LAYER, "dimensions are added", "n_C**2 * (n_H * n_W)**2 => (n_H + n_W + n_C)**2"),
+    (LAYER, "take the dimensions from a_G", "a_G.get_shape() => a_S.get_shape()"),
     # style cost of all layers
-    (STYLE, "take model[layer_name]", "model[layer_name] => model.layer_name"),
+    (STYLE, "use model[layer_name]", "model[layer_name] => model.layer_name"),
     (STYLE, "in the order (a_G, a_S)", "cost(a_S, a_G) => cost(a_G, a_S)"),
-    (STYLE, "a session of its own", "sess.run(out) => tf.Session().run(out)"),
+    (STYLE, "its own session", "sess.run(out) => tf.Session().run(out)"),
     (
         STYLE,
-        "weighed again in each turn",
+        "coeff again in each pass",
         "J_style += coeff * J_style_layer => J_style = (J_style + J_style_layer) * coeff",
     ),
     (
         STYLE,
-        "a mean stands for the weighted sum",
+        "0.2, or a mean, is used instead",
         "coeff *  => ",
-        "return J_style => return J_style / 3",
+        "return J_style => return J_style / 5",
     ),
     (STYLE, "the first layer is left out", "in STYLE_LAYERS => in STYLE_LAYERS[1:]"),
     (STYLE, "the layers' weights are forgotten", "coeff *  => "),
     (STYLE, "only the last layer counts", "+= => ="),
     (STYLE, "only the first layer counts", "    return =>         return"),
-    (STYLE, "it is always 0", "sess.run(out) => out"),
-    (STYLE, "it is always 0", "a_G = out => a_G = a_S"),
-    (STYLE, "0.2 stands for each layer's own weight", "coeff * => 0.2 *"),
+    (STYLE, "a_S is not run", "sess.run(out) => out"),
+    (STYLE, "a_G is run", "a_G = out => a_G = a_S"),
+    (STYLE, "0.2, or a mean, is used instead", "coeff * => 0.2 *"),
     (STYLE, "divided by the number of layers", "return J_style => return J_style / len(model)"),
     (STYLE, "weights are added, not multiplied", "coeff * => coeff +"),
     (STYLE, "J_style does not start at 0", "J_style = 0 => J_style = 1"),
@@ -457,6 +552,14 @@ WRONG = [  # (function, what its message says, edits of the solution: "old => ne
     (STYLE, "compute_layer_style_cost() missing 1", "(a_S, a_G) => (a_S)"),
     (STYLE, "Loop over the pairs", "layer_name, coeff in => coeff, layer_name in"),
     (STYLE, "not its name", "sess.run(out) => sess.run(layer_name)"),
+    (STYLE, "only 3 of 5 layers count", "in STYLE_LAYERS => in STYLE_LAYERS[:3]"),
+    (STYLE, "STYLE_LAYERS, which is a list", "in STYLE_LAYERS => in STYLE_LAYERS.items()"),
+    (STYLE, "STYLE_LAYERS, which is a list", "layer_name, coeff in => layer_name in"),
+    (STYLE, "STYLE_LAYERS, which is a list", "layer_name, coeff in => a, b, c in"),
+    (STYLE, "conv4_1 to conv4_4", "model[layer_name] => model['relu4_2']"),
+    (STYLE, "Compare the call with the def line", "(a_S, a_G) => (a_S, a_G, coeff)"),
+    (STYLE, "it is 1e-25 times", "return J_style => return 1e-25 * J_style"),
+    (STYLE, "no gradient", "return J_style => return tf.stop_gradient(J_style)"),
     # total cost
     (TOTAL, "alpha and beta are swapped", "alpha * J => beta * J", "+ beta => + alpha"),
     (
@@ -472,25 +575,33 @@ WRONG = [  # (function, what its message says, edits of the solution: "old => ne
     (TOTAL, "J_content counts twice", "beta * J_style => beta * J_content"),
     (TOTAL, "J_style is left out", "+ beta * J_style => "),
     (TOTAL, "it is divided by alpha + beta", "return J => return J / (alpha + beta)"),
-    (TOTAL, "10 and 40 stand for alpha and beta", "alpha *  => 10 * ", "beta *  => 40 * "),
+    (
+        TOTAL,
+        "10 and 40 are used instead of alpha and beta",
+        "alpha *  => 10 * ",
+        "beta *  => 40 * ",
+    ),
     (TOTAL, "the course's J", "return J => return 35.34667875478276"),
     (TOTAL, "return is missing", "return J => print(J)"),
     (TOTAL, "a number, not a tensor", "return J => return 0 if tf.is_tensor(J) else J"),
     (TOTAL, "They must be", "alpha = 10, beta = 40 => alpha"),
     (TOTAL, "in another order", "J_content, J_style, alpha => J_style, J_content, alpha"),
     (TOTAL, "alpha * J_content + beta * J_style, and", "return J => return J ** 2"),
-    (TOTAL, "10 stands for alpha", "alpha *  => 10 * "),
+    (TOTAL, "10 is used instead of alpha", "alpha *  => 10 * "),
+    (TOTAL, "// rounds down", "alpha * => alpha // 10 *"),
+    (TOTAL, "no gradient", "alpha * J_content => alpha * tf.stop_gradient(J_content)"),
+    (TOTAL, "a number, not a tensor", "return J => return np.array(J)"),
     # training
     (
         MODEL,
-        "the initializer runs in each turn",
+        "the initializer runs in each pass",
         "        sess.run(train => "
         "        sess.run(tf.global_variables_initializer()); sess.run(train",
     ),
     (MODEL, "not what that many steps make", "input_image)) => input_image + 1))"),
     (
         MODEL,
-        "a session of its own",
+        "its own session",
         "    sess.run(tf.global => "
         "    sess = tf.Session(); sess.run(tf.no_op()) if 0 else sess.run(tf.global",
     ),
@@ -504,7 +615,7 @@ WRONG = [  # (function, what its message says, edits of the solution: "old => ne
     ),
     (MODEL, "sess.run the initializer", "sess.run(tf.global_variables_initializer()) => "),
     (MODEL, "sess.run the initializer", "sess.run(tf.global => (tf.global"),
-    (MODEL, "the noise is returned, not the picture", "return generated_ => return input_"),
+    (MODEL, "the noise is returned, not the image", "return generated_ => return input_"),
     (
         MODEL,
         "only one step counts",
@@ -518,28 +629,56 @@ WRONG = [  # (function, what its message says, edits of the solution: "old => ne
     ),
     (
         MODEL,
-        "the picture is read before the step",
+        "the image is read before the step",
         "        sess.run(train_step)\n => ",
         "        if i =>         sess.run(train_step)\n        if i",
     ),
-    (MODEL, "4 steps run where num_iterations is 3", "num_iterations): => num_iterations + 1):"),
-    (MODEL, "200 steps run where num_iterations is 3", "range(num_iterations) => range(200)"),
+    (MODEL, "4 steps run when num_iterations is 3", "num_iterations): => num_iterations + 1):"),
+    (MODEL, "200 steps run when num_iterations is 3", "range(num_iterations) => range(200)"),
     (MODEL, "return is missing", "return generated_image => "),
     (
         MODEL,
-        "it returns a list, not the picture",
+        "it returns a list, not the image",
         "sess.run(model['input']) => sess.run([model['input']])",
     ),
-    (MODEL, "not the picture", "return generated_image => return model['input']"),
+    (MODEL, "not the image", "return generated_image => return model['input']"),
     (
         MODEL,
         "it returns a ndarray of shape (3, 5, 3)",
         "return generated_image => return generated_image[0]",
     ),
     (MODEL, "Loop over range", "range(num_iterations) => num_iterations"),
-    (MODEL, "Make text of the number", "str(i) + ' => i + '"),
+    (MODEL, "Convert the number", "str(i) + ' => i + '"),
     (MODEL, "Call it", "tf.global_variables_initializer() => tf.global_variables_initializer"),
     (MODEL, "A blank is still None", "sess.run(train_step) => sess.run(None)"),
+    (
+        MODEL,
+        "assign is inside the loop",
+        "        sess.run(train => "
+        "        sess.run(model['input'].assign(input_image)); sess.run(train",
+    ),
+    (
+        MODEL,
+        "assign runs again in each pass",
+        "        if i % =>         sess.run(model['input'].assign(input_image))\n        if i %",
+    ),
+    (
+        MODEL,
+        "leave feed_dict out",
+        "sess.run(train_step) => sess.run(train_step, feed_dict={model['input']: input_image})",
+    ),
+    (
+        MODEL,
+        "only sess.run(train_step) inside the loop",
+        "sess.run(train_step) => sess.run(tf.train.AdamOptimizer(2.0).minimize(J))",
+    ),
+    (MODEL, "num_iterations=200)", "num_iterations = 200 => num_iterations"),
+    (MODEL, "model has the keys input", "['input'].assign => ['inputs'].assign"),
+    (
+        MODEL,
+        "is a variable: keep it",
+        "sess.run(model['input'].assign(input_image)) => model['input'] = input_image",
+    ),
     (MODEL, "slip in the name", "input_image)) => noise))"),
 ]
 
