@@ -57,9 +57,7 @@ ERRORS = [
     Hint("attribute 'T'", "A tensor has no .T: use tf.transpose(A)."),
     Hint("attribute 'dot'", "A tensor has no .dot: use tf.matmul(A, B)."),
     Hint("attribute 'sum'", "TensorFlow has it as tf.reduce_sum(tensor)."),
-    Hint(
-        "attribute 'mean'", "TensorFlow has it as tf.reduce_mean(tensor); the formulas have a sum."
-    ),
+    Hint("attribute 'mean'", "TensorFlow has it as tf.reduce_mean; the formulas have a sum."),
     Hint("Tensor'? object has no attribute 'reshape'", "Use tf.reshape(a, shape)."),
     Hint("Tensor'? object has no attribute 'transpose'", "Use tf.transpose(A)."),
     Hint(
@@ -71,9 +69,7 @@ ERRORS = [
     Hint("'dict' object", "model is a dictionary of tensors: use model[layer_name].", STYLE),
     Hint("'dict' object", "model is a dictionary: its image is model['input'].", MODEL),
     Hint(r"operand type\(s\) for \^|[Ll]ogical_?[Xx]or", NO_POWER),
-    Hint(
-        "ufunc|numpy array", "NumPy cannot compute with tensors: use the tf function of that name."
-    ),
+    Hint("ufunc|numpy array", "NumPy cannot compute with tensors: use the tf function instead."),
     Hint("attribute 'numpy'", "That is TensorFlow 2: in a graph only sess.run gives numbers."),
     Hint(
         "'numpy.ndarray' object has no attribute",
@@ -88,16 +84,14 @@ ERRORS = [
     ),
     Hint("annot reshape", "Count the entries: an activation unrolls to n_H*n_W times n_C."),
     Hint(
-        "must be equal|ncompatible|not compatible|not a matrix", "Compare the .shape of both sides."
+        "must be equal|ncompatible|t compatible|not a matrix", "Compare the .shape of both sides."
     ),
-    Hint(
-        "referenced before|not associated", "The line that sets this variable is missing or later."
-    ),
+    Hint("referenced before|not associated", "The line that sets it is missing or later."),
     Hint("unpack", UNPACKING, ACTIVATIONS),
     Hint("unpack", PAIRS, STYLE),
     Hint("unpack", "Compare the number of names on the left with what the right side gives."),
     Hint(
-        rf"KeyError: '(?!input'|{'|'.join(f'conv{b}_' for b in range(1, 6))}|avgpool[1-5]')[\w/:]+'",
+        r"KeyError: '(?!input'|conv[12]_[12]'|conv[345]_[1-4]'|avgpool[1-5]')",
         "Is it a layer? model has the keys input, conv1_1, conv1_2, conv2_1, conv2_2, conv3_1 to "
         "conv3_4, conv4_1 to conv4_4, conv5_1 to conv5_4, and avgpool1 to avgpool5.",
         (*STYLE, *MODEL, ""),

@@ -63,8 +63,8 @@ def attempt(name, target, samples, namespace=None):
             TRIALS[name](target, session, samples, arrays, spaces)
     except Refused as refusal:
         fields["returned"], *value = refusal.args
-        with suppress(TypeError, ValueError):
-            arrays |= {"returned": np.asarray(each, float) for each in value}
+        with suppress(TypeError, ValueError, IndexError):
+            arrays["returned"] = np.asarray(value[0], float)
     except (Exception, SystemExit) as error:
         fields |= describe_error(error, function.__code__.co_filename)
     return fields, arrays

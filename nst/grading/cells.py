@@ -6,6 +6,7 @@ import json
 import linecache
 import re
 import zipfile
+from itertools import pairwise
 from typing import NamedTuple
 
 SIZE_LIMIT = 2**25  # bytes; a notebook with its images has a few MB
@@ -114,7 +115,7 @@ def _of_script(name, text):
     linecache.cache[name] = (len(text), None, text.splitlines(True), name)
     return [
         Cell(name, text[start:end], 1 + text.count("\n", 0, start))
-        for start, end in zip(starts, starts[1:], strict=False)
+        for start, end in pairwise(starts)
     ]
 
 
@@ -169,9 +170,9 @@ def why_missing(name, cells, problems):
             return f"no code cell defines it: {cell.title} does. Turn that into a code cell."
         if not cell.is_code:
             continue
-        if found := re.search(rf"^def ({name})\s*\(", cell.source, re.M | re.I):
-            if found[1] != name:
-                return f"no cell defines it: {cell.title} calls it {found[1]}. Write it {name}."
+        found = re.search(rf"^def ({name})\s*\(", cell.source, re.M | re.I)
+        if found and found[1] != name:
+            return f"no cell defines it: {cell.title} calls it {found[1]}. Write it {name}."
         in_class = rf"^class (\w+).*\n(?:[ \t].*\n|\n)*?[ \t]+def {name}\("
         if found := re.search(in_class, cell.source, re.M):
             return (

@@ -109,7 +109,7 @@ class Examination:
             return Verdict(None, _broken(error))
 
     def _training_row(self, fields, arrays, seed, failed):
-        if self._first_error and "complaint" in fields:
+        if self._first_error and {"complaint", "cannot"} & {*fields}:
             fields = {"complaint": f"it does not begin: {self._first_error}"}
         try:
             found, costs, follows = self._grader.reference.judge(fields, arrays, seed, failed)

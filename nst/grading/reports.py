@@ -183,7 +183,7 @@ def _table(results):
 
 
 def _grades(results):
-    """Rows for the import of grades by Moodle and Canvas, which find their columns by these names."""
+    """Yield rows for the import of grades by Moodle and Canvas, which know these columns."""
     yield ["Identifier", "ID", "Student", "Grade", "Feedback comments"]
     for result in results:
         number = result["id"]

@@ -263,7 +263,7 @@ def installed_copies(folders):
 
 
 def readonly_binds():
-    """List what Python and its packages need; nothing else of sys.path, which might be the class."""
+    """List what Python and its packages need; the rest of sys.path might be the class."""
     packages = [path for path in map(os.path.realpath, sys.path) if path.endswith("-packages")]
     found = [*SYSTEM, os.path.realpath(sys.base_prefix), os.path.realpath(sys.prefix), *packages]
     wide = (os.path.sep, os.path.realpath(Path.home()))

@@ -34,7 +34,7 @@ class Training(BaseException):
 
 
 def main():
-    """Answer, on stdout, the messages that come on stdin; the submission gets neither of the two."""
+    """Answer on stdout what is asked on stdin; the submission gets neither of the two."""
     _set_limits()
     incoming, outgoing = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     nowhere = os.open(os.devnull, os.O_RDWR)

@@ -764,7 +764,7 @@ def course_notebook(*edits, **functions):
     return new_notebook(cells=[new_code_cell(source.strip()) for source in sources])
 
 
-ODD = {  # notebooks that are right, by edits of their cells, in the forms that students hand in
+ODD_OLD = {  # notebooks that are right, by edits of their cells, in the forms that students hand in
     "windows": [
         'imread("images/louvre.jpg") => imread("images\\\\louvre.jpg")',
         '"pretrained-model/imagenet => "pre-trained model/imagenet',
