@@ -15,7 +15,7 @@ LESSONS := $(sort $(wildcard notebooks/Lesson_*.ipynb))
 TAKES.run     := CONTENT STYLE SIZE ITERATIONS PRECISION OUTPUT RESUME NOTEBOOK
 TAKES.paint   := CONTENT STYLE SIZE STRENGTH COLORS COLOURS STROKES PRECISION OUTPUT MEMORY STEPS
 TAKES.gallery := PAIRS SCHEDULER SIZE METHOD ITERATIONS PRECISION
-TAKES.grade   := NOTEBOOK REPORT JOBS
+TAKES.grade   := NOTEBOOK REPORT JOBS POINTS ROSTER
 TAKES.lab     := SOLVED
 TAKES.bench   := PEERS
 TAKES.weights := SOURCE
@@ -78,8 +78,8 @@ gallery: $(VENV)/installed$(if $(SCHEDULER),-for-cluster) weights ## paint four 
 exercises: $(VENV)/installed ## make the notebook with blanks from the solved one
 	@$(NST) exercises
 
-grade: $(VENV)/installed ## grade NOTEBOOK=path (a notebook, a .py or a folder): REPORT=report.html JOBS=
-	@$(NST) grade --environment=NOTEBOOK:,REPORT,JOBS
+grade: $(VENV)/installed ## grade NOTEBOOK=path (a notebook, a .py or a folder): REPORT=report.html POINTS= ROSTER=class.csv JOBS=
+	@$(NST) grade --environment=NOTEBOOK:,REPORT,POINTS,ROSTER,JOBS
 
 test: $(VENV)/installed-for-tests weights ## ruff, import-linter and pytest
 	@$(BIN)/ruff check .

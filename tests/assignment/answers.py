@@ -762,29 +762,3 @@ def course_notebook(*edits, **functions):
         assert any(old in source for source in sources), f"no cell has {old!r}"
         sources = [source.replace(old, new) for source in sources]
     return new_notebook(cells=[new_code_cell(source.strip()) for source in sources])
-
-
-ODD_OLD = {  # notebooks that are right, by edits of their cells, in the forms that students hand in
-    "windows": [
-        'imread("images/louvre.jpg") => imread("images\\\\louvre.jpg")',
-        '"pretrained-model/imagenet => "pre-trained model/imagenet',
-        "%matplotlib inline => %matplotlib inline\n%cd C:/Users/me/My Notebooks",
-    ],
-    "colab": [
-        "import os\n => import os\nos.chdir('/content/drive/My Drive')\n",
-        '"images/monet.jpg" => "../images/monet.jpg"',
-        "%matplotlib inline => !pip install imageio\nget_ipython().run_line_magic('cd', 'x')",
-    ],
-    "progress": [
-        "\nimport os => %%capture\nfrom tqdm import tqdm\nimport os, sys",
-        "range(num_iterations) => tqdm(range(num_iterations))",
-        "    GA = =>     sys.stdout.buffer.write(b'Gram'); GA =",
-        "    return generated_image => "
-        "    print(sys.stdout.encoding, sys.stderr.isatty()); return generated_image",
-    ],
-    "objects": [
-        "def gram_matrix(A): => class Costs:\n  def gram(self, A):",
-        "    return GA => "
-        "    return GA\nimport functools\ngram_matrix = functools.partial(Costs.gram, Costs())",
-    ],
-}

@@ -7,8 +7,8 @@ import pytest
 
 from nst.assignment.blanks import blank_out, still_empty
 from nst.assignment.exercises import EXERCISES, exercise_edition
+from nst.assignment.spec import FUNCTIONS
 from nst.core.config import LAB
-from nst.grading.submissions import FUNCTIONS
 
 SOLVED = """\
 def f(a, b):

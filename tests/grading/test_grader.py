@@ -37,7 +37,8 @@ RIGHT = {  # notebooks that are right, by edits of their cells; each holds what 
         '"pretrained-model/imagenet => "pre-trained model/imagenet',
         "%matplotlib inline => %matplotlib inline\n%cd C:/Users/me/My Notebooks",
         # state before a def
-        "import numpy => config = {}; config['alpha'] = 10\nAXES = []; AXES.append(1)\nimport numpy",
+        "import numpy => config = {}; config['alpha'] = 10\nAXES = []\nimport numpy",
+        "import tensorflow => AXES.append(1)\nimport tensorflow",
         "alpha = 10, beta = 40):\n => alpha = config['alpha'], beta = 40):\n",
         "tf.transpose(A)) => tf.transpose(A, AXES + [0]))",
         # cells that fail, or are not Python, before the training
