@@ -71,11 +71,11 @@ ATTACKS = {
             threading.Thread(target=flood, daemon=True).start()
             time.sleep(1)
     """,
-    # it changes the examiner
+    # it changes the worker, which runs as __main__
     "replaces_the_answer": """
-        import nst.grading.worker
-        nst.grading.worker._answer = lambda *_: ({"clues": [], "printed": 0}, {})
-        nst.grading.worker.train = lambda *_: ({"layers": []}, {})
+        worker = sys.modules['__main__']
+        worker.Submission.try_function = lambda *_, **__: ({"signature": "", "binds": True}, {})
+        worker.Submission.train = lambda *_, **__: ({"layers": []}, {})
     """,
     "replaces_examine_by_stack_frame": """
         frame = sys._getframe()
@@ -93,15 +93,19 @@ ATTACKS = {
     """,
     "sends_odd_facts": """
         import nst.assignment.trial
-        facts = {"complaint": 0, "stops": {"a": []}, "line": "x"}
+        facts = {"complaint": 0, "stops": {"a": []}, "line": "x", "printed": 10**400}
         nst.assignment.trial.attempt = lambda *_: (facts, {})
     """,
     "sends_infinite_training": """
-        import nst.grading.worker
-        picture = np.full((1, 300, 400, 3), np.inf, 'f')
-        nst.grading.worker.train = lambda *_: ({"layers": [["conv1_1", 1e308]] * 9999}, {
-            key: picture for key in ('start', 'state', 'returned', 'content', 'style')} | {
-            key: np.full(3, np.nan) for key in ('costs', 'costs_content', 'costs_style')})
+        image = np.full((1, 300, 400, 3), np.inf, 'f')
+        names = ('start', 'state', 'returned', 'image content_image', 'image style_image')
+        answer = ({"layers": [["conv1_1", 1e308]] * 9999}, {
+            **dict.fromkeys(names, image), "costs": np.full((4, 3), np.nan)})
+        sys.modules['__main__'].Submission.train = lambda *_, **__: answer
+    """,
+    "sends_long_strings": """
+        facts = {"signature": "(" * 2**19, "stops": "a" * 2**18, "code": "x" * 2**17}
+        sys.modules['__main__'].Submission.try_function = lambda *_, **__: (facts, {})
     """,
     "replaces_numpy_isclose": """
         np.isclose = np.allclose = np.array_equal = lambda *_, **__: True
@@ -115,15 +119,24 @@ ATTACKS = {
     """,
     "finds_functions_in_memory": """
         for found in gc.get_objects():
-            if callable(found) and getattr(found, '__name__', '') in ('judge', 'right_layer_cost'):
+            if callable(found) and getattr(found, '__name__', '') in ('judge', 'right_value'):
                 found.__code__ = (lambda *_, **__: ({}, {})).__code__
     """,
-    "keeps_the_right_helper": """
-        right = globals().get('gram_matrix')
-        if name == 'compute_layer_style_cost' and right.__module__ != __name__:
-            globals()['kept'] = right
+    "keeps_the_stand_in": """
+        if name == 'compute_layer_style_cost':
+            globals()['kept'] = gram_matrix
         if name == 'gram_matrix' and 'kept' in globals():
             return kept(*arguments)
+    """,
+    "looks_for_right_values_in_the_frames": """
+        frame = sys._getframe()
+        while frame:
+            for value in frame.f_locals.values():
+                if type(value).__name__ == 'Tensor' and value.shape == ():
+                    return value
+                if callable(value) and getattr(value, '__name__', '') == name:
+                    return value(*arguments)
+            frame = frame.f_back
     """,
     # it takes other people's answers
     "takes_the_lab_by_functions_of": """
@@ -134,10 +147,17 @@ ATTACKS = {
     """,
     "takes_the_right_answers_of_the_tests": """
         sys.path[:0] = [ROOT + '/tests', ROOT]
-        from nst.assignment.verdict import right_gram_matrix, right_layer_cost
-        from nst.assignment import public_tests
-        return {'gram_matrix': right_gram_matrix,
-                'compute_layer_style_cost': right_layer_cost}[name](*arguments)
+        from tests.assignment.answers import SOLUTION
+        space = dict(globals())
+        exec(SOLUTION[name], space)
+        return space[name](*arguments)
+    """,
+    "takes_an_installed_copy": """
+        places = [*sys.path, PACKAGES, *glob.glob('/usr/**/*-packages', recursive=True)]
+        for path in places:
+            for file in glob.glob(path + '/nst/assignment/*.py'):
+                if '/stage/' not in file:
+                    raise ValueError(open(file).read())
     """,
     "takes_another_submission": """
         for path in [CLASS, '.', '..', '/tmp', '/stage']:
@@ -175,6 +195,24 @@ ATTACKS = {
             for i in range(400):
                 with open(f'large{i}', 'wb') as file:
                     file.write(b'x' * 2**20)
+    """,
+    "nests_folders": """
+        for _ in range(20_000):
+            os.mkdir('d')
+            os.open('d', os.O_RDONLY)
+            os.fchdir(os.open('d', os.O_RDONLY))
+            os.closerange(50, 100)
+    """,
+    "fills_memory_files": """
+        if name == 'gram_matrix':
+            for place in ('/dev/shm', '/dev', '/', '/run', ROOT, PACKAGES + '/nst'):
+                try:
+                    with open(place + '/filled', 'wb') as file:
+                        file.write(bytes(2**20))
+                    globals()['filled'] = place
+                except OSError:
+                    pass
+            raise ValueError('filled ' + globals().get('filled', 'nothing'))
     """,
     "forks_and_stays": """
         if name == 'gram_matrix':
@@ -263,11 +301,16 @@ NEEDS_BUBBLEWRAP = {  # only its walls keep these from what they want
     "uses_the_network",
     "forks_without_end",
     "fills_the_disk",
+    "fills_memory_files",
+    "takes_an_installed_copy",
+    "kills_its_parent",
+    "forks_and_stays",
+    "writes_on_in_its_folder",
 }
 
 
 def attack_notebook(title, **paths):
-    """Make the notebook of one attack; `paths` are constants that it knows: ROOT, CLASS, PORT."""
+    """Make the notebook of one attack; `paths` are constants that it knows, such as CLASS."""
     body = "\n".join(f"    {line.removeprefix('    ' * 2)}" for line in ATTACKS[title].split("\n"))
     constants = "\n".join(f"{name} = {value!r}" for name, value in paths.items())
     attack = f"{TOOLS}\n{constants}\n\ndef attack(name, arguments):\n{body}\n\n"
@@ -314,6 +357,9 @@ def write_unreadable(folder, solution):
     }
     for name, text in texts.items():
         (folder / name).write_text(text)
+    (folder / "many.py").write_text("# %%\n" * 60_000 + "def gram_matrix(A): pass")
+    cell = '{"cell_type": "code", "source": ""},'
+    (folder / "large.ipynb").write_text('{"cells": [' + cell * 600_000 + "{}]}")
     (folder / "binary.ipynb").write_bytes(bytes(range(256)) * 99)
     (folder / os.fsdecode(b"sur\xed\xa0\x80rogate.ipynb")).write_text("{}")
     with open(folder / "huge.ipynb", "wb") as file:

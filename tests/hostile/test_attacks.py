@@ -21,31 +21,21 @@ import pytest
 
 from nst.assignment import verdict
 from nst.assignment.spec import FUNCTIONS, TRAINING
-from nst.grading import protocol, reports, sandbox
-from nst.grading.grader import Examiner
+from nst.grading import command, protocol, sandbox
+from nst.grading.grader import Grader
 from nst.grading.sandbox import bubblewrap
-from tests.assignment.answers import CONTENT, GRAM, LAYER, ODD, course_notebook, wrong_source
+from tests.assignment.answers import CONTENT, GRAM, course_notebook, wrong_source
 from tests.conftest import ROOT
 from tests.hostile import attacks
 
 pytestmark = pytest.mark.hostile
 
 WALLS = bubblewrap()
-ALONE = [  # what a process and a folder of its own must bear without bubblewrap, too
-    "forks_and_stays",
-    "kills_its_parent",
-    "locks_its_folder",
-    "fills_the_pipe_to_itself",
-    "links_to_a_file_from_a_locked_folder",
-    "makes_its_folder_a_file",
-    "makes_its_folder_a_link",
-    "writes_on_in_its_folder",
-]
 CLASS = {  # the class around them: what is wrong with each
     "good_a": {},
     "good_b": {},
     "wrong_content": {CONTENT: "the 1/4 is forgotten"},
-    "wrong_gram": {GRAM: "the wrong side", LAYER: "gram_matrix that it calls", TRAINING: ""},
+    "wrong_gram": {GRAM: "the wrong side", TRAINING: "First correct gram_matrix"},
     "wrong_training": {TRAINING: "J is not 10 * J_content + 40 * J_style"},
 }
 
@@ -67,9 +57,9 @@ def write_class(folder):
         nbformat.write(notebook, folder / f"{name}.ipynb")
 
 
-def grade(folder, *options, walls=True, **popen):
+def grade(folder, *options, walls=True, path=str(ROOT), **popen):
     """Run the command on a folder; return (exit status, stdout, stderr)."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(folder.parent / "tmp")}
+    environment = os.environ | {"PYTHONPATH": path, "TMPDIR": str(folder.parent / "tmp")}
     if not walls:
         environment["PATH"] = str(folder.parent)  # where no bwrap is
     (folder.parent / "tmp").mkdir(exist_ok=True)
@@ -94,9 +84,7 @@ def check_class(rows):
         found = rows[f"{name}.ipynb"]
         failed = {function for function, row in found.items() if row["verdict"] == "fail"}
         assert failed >= set(faults), name
-        if name != "wrong_gram":  # on whose side the layer cost and all above it depend
-            is_content = name == "wrong_content"
-            assert failed == {*faults, *([TRAINING] if is_content else [])}, name
+        assert failed == {*faults, *([TRAINING] if name == "wrong_content" else [])}, name
         for function, said in faults.items():
             assert said in found[function]["diagnosis"], name
 
@@ -128,13 +116,17 @@ def test_no_attack_passes_or_harms_the_class(tmp_path):
     project = tmp_path / "project"  # what an attack that gets out would damage
     shutil.copytree(ROOT / "nst", project / "nst")
     shutil.copytree(ROOT / "tests", project / "tests")
+    packages = tmp_path / "site-packages"  # where a copy of the project is installed
+    shutil.copytree(ROOT / "nst", packages / "nst")
     before = {file: file.read_bytes() for file in project.rglob("*.py")}
     write_class(folder)
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(0)
         port = server.getsockname()[1]
-        attacks.write_attacks(folder, titles, ROOT=str(project), CLASS=str(folder), PORT=port)
-        status, output, errors = grade(folder, "--json", "--jobs", "2")
+        paths = {"ROOT": str(project), "CLASS": str(folder), "PACKAGES": str(packages)}
+        attacks.write_attacks(folder, titles, PORT=port, **paths)
+        path = f"{ROOT}{os.pathsep}{packages}"
+        status, output, errors = grade(folder, "--json", "--strict", "--jobs", "2", path=path)
         with pytest.raises(BlockingIOError):  # nobody called
             server.accept()
     assert status == 1, errors
@@ -147,36 +139,57 @@ def test_no_attack_passes_or_harms_the_class(tmp_path):
     assert {file: file.read_bytes() for file in project.rglob("*.py")} == before
     assert "the teacher's secret" not in output
     assert "FORGED" not in output + errors
+    assert "Tables of the mistakes" not in output  # of an installed copy
+    if WALLS:
+        assert "filled nothing" in rows["fills_memory_files.ipynb"][GRAM]["diagnosis"]
     if not WALLS:
         left_out = ", ".join(sorted(attacks.NEEDS_BUBBLEWRAP))
         pytest.skip(f"bubblewrap is not there, so these attacks were left out: {left_out}")
 
 
-def test_there_are_forty_attacks_at_least(tmp_path):
-    attacks.write_unreadable(tmp_path, tmp_path)
-    assert len(attacks.ATTACKS) + len(list(tmp_path.iterdir())) >= 60
-
-
-def test_attacks_on_processes_and_folders_fail_without_bubblewrap(tmp_path):
+def test_class_is_graded_without_bubblewrap_and_a_line_says_so(tmp_path):
     folder = tmp_path / "class"
     folder.mkdir()
     nbformat.write(course_notebook(), folder / "good.ipynb")
-    linked = tmp_path / "nst" / "judging.py"
-    linked.parent.mkdir(mode=0o750)
+    linked = tmp_path / "nst" / "assignment" / "verdict.py"
+    linked.parent.mkdir(parents=True, mode=0o750)
     linked.touch(mode=0o640)
-    attacks.write_attacks(folder, ALONE, ROOT=str(tmp_path), CLASS=str(folder), PORT=9)
-    options = ("--json", "--jobs", "2")
-    status, output, errors = grade(folder, *options, walls=False)
-    assert status == 1, errors
-    assert errors == f"{reports.NO_BUBBLEWRAP}\n"
+    titles = ["locks_its_folder", "links_to_a_file_from_a_locked_folder", "nests_folders"]
+    paths = {"ROOT": str(tmp_path), "CLASS": str(folder), "PACKAGES": str(tmp_path), "PORT": 9}
+    attacks.write_attacks(folder, titles, **paths)
+    status, output, errors = grade(folder, "--json", "--jobs", "2", walls=False)
+    assert status == 0, errors
+    assert errors == f"{command.NO_BUBBLEWRAP}\n"
     rows = by_name(output)
-    check_hostile(rows, ALONE)
-    assert [stat.filemode(path.stat().st_mode) for path in (linked, linked.parent)] == [
-        "-rw-r-----",
-        "drwxr-x---",
-    ]
+    check_hostile(rows, titles)
+    modes = [stat.filemode(path.stat().st_mode) for path in (linked, linked.parent)]
+    assert modes == ["-rw-r-----", "drwxr-x---"]
     assert {row["verdict"] for row in rows["good.ipynb"].values()} == {"pass"}
     check_nothing_is_left(folder)
+
+
+def test_installed_copies_are_found(tmp_path):
+    copies = [
+        tmp_path / "nst",
+        tmp_path / "lib" / "python3.12" / "site-packages" / "nst",
+        tmp_path / "local" / "lib" / "python3.11" / "dist-packages" / "nst",
+    ]
+    for copy in copies:
+        copy.mkdir(parents=True)
+    assert sandbox.installed_copies([str(tmp_path)]) == sorted(map(str, copies))
+
+
+def test_folder_of_any_depth_and_rights_is_removed(tmp_path):
+    here, folder = os.getcwd(), tmp_path / "deep"
+    folder.mkdir()
+    os.chdir(folder)
+    for _ in range(20_000):
+        os.mkdir("d")
+        os.chdir("d")
+    os.chdir(here)
+    (folder / "locked").mkdir(mode=0)
+    sandbox.remove(folder)
+    assert not folder.exists()
 
 
 def test_bubblewrap_that_may_not_work_counts_as_missing(tmp_path, monkeypatch):
@@ -189,7 +202,7 @@ def test_bubblewrap_that_may_not_work_counts_as_missing(tmp_path, monkeypatch):
     assert not bubblewrap.__wrapped__()
 
 
-def test_thirty_files_make_thirty_rows_and_a_report(tmp_path):
+def test_files_of_any_kind_make_their_rows_and_a_report(tmp_path):
     """One of each kind that cannot be read, among what can be."""
     folder = tmp_path / "class"
     folder.mkdir()
@@ -198,14 +211,14 @@ def test_thirty_files_make_thirty_rows_and_a_report(tmp_path):
     attacks.write_unreadable(folder, solution)
     attacks.write_attacks(folder, ["sends_escape_sequences"])
     nbformat.write(course_notebook(), folder / "good10.ipynb")
-    for number in range(30 - len(list(folder.iterdir()))):
+    for number in range(3):
         (folder / f"good{number}.ipynb").write_bytes((folder / "half.ipynb").read_bytes())
-    assert len(list(folder.iterdir())) == 30
+    count = len(list(folder.iterdir()))
     report = tmp_path / "report.html"
     status, output, errors = grade(folder, "--report", str(report))
-    assert status == 1, errors
+    assert status == 0, errors
     _, *lines = output.splitlines()
-    assert len(lines) == 30
+    assert len(lines) == count
     passed = [line.split()[0] for line in lines if line.split()[-7:] == ["pass"] * 7]
     assert len(passed) == 1
     assert passed[0].endswith("good10.ipynb")
@@ -215,53 +228,21 @@ def test_thirty_files_make_thirty_rows_and_a_report(tmp_path):
     assert max(map(len, lines)) < 140
 
     page = report.read_text("utf-8")
-    assert page.count('class="row') == 31
+    assert page.count('class="row') == count + 1
     assert "<script" not in page.lower()
     assert not re.search(r"\b(src|href)=|url\(", page)  # it needs nothing else
     assert page.index("good2.ipynb") < page.index("good10.ipynb")
     assert "&lt;script&gt;" in page
-    assert page.count("<details>") == 29
+    assert page.count("<details>") == count - 1
     with open(report.with_suffix(".csv"), encoding="utf-8-sig", newline="") as file:
         table = list(csv.reader(file))
-    assert len(table) == 31
+    assert len(table) == count + 1
     assert not [cell for row in table for cell in row if cell[:1] in ("=", "+", "@")]
     feedback = sorted((tmp_path / "report-feedback").iterdir())
-    assert len(feedback) == 30
+    assert len(feedback) == count
     good = next(file for file in feedback if "good10" in file.name)
     assert "gram_matrix: All tests passed." in good.read_text()
     assert "7 of 7 passed" in good.read_text()
-
-    status, output, errors = grade(folder, "--report", str(report))
-    assert (status, output) == (2, "")
-    assert errors.endswith("report.html is there already: name another report, or move it away\n")
-
-
-def test_odd_forms_pass_and_what_is_amiss_is_named_as_such(tmp_path):
-    """A failed import, a method: no NameError, no loop, no NumPy is blamed for them."""
-    folder = tmp_path / "class"
-    folder.mkdir()
-    for name, edits in ODD.items():
-        nbformat.write(course_notebook(*edits), folder / f"{name}.ipynb")
-    marked = b"\xef\xbb\xbf" + nbformat.writes(course_notebook()).encode()
-    (folder / "MARKED.IPYNB").write_bytes(marked)
-    cells = [cell.source.replace("%mat", "# %mat") for cell in course_notebook().cells]
-    script = "\ufeff" + "".join(f"# %%\n{cell}\n\n" for cell in cells)
-    (folder / "script.py").write_text(script, "utf-8", newline="\r\n")
-    amiss = course_notebook(
-        "\nimport os => import no_such_package as nsp\nimport os",
-        "    GA = =>     nsp.begin(); GA =",
-        "def total_cost( => class Costs:\n  def total_cost(",
-        "    J = alpha => \n    J = alpha",
-    )
-    nbformat.write(amiss, folder / "amiss.ipynb")
-    _, output, errors = grade(folder, "--json")
-    rows = by_name(output)
-    said = {name: row["diagnosis"] for name, row in rows.pop("amiss.ipynb").items()}
-    assert "nsp is not there, as cell 1 stops with ModuleNotFoundError" in said[GRAM]
-    assert "it is a method of the class Costs" in said["total_cost"]
-    assert len(rows) == len(ODD) + 2
-    failed = [row for each in rows.values() for row in each.values() if row["verdict"] != "pass"]
-    assert failed == [], errors
 
 
 def test_ctrl_c_shows_what_is_graded_so_far(tmp_path):
@@ -305,7 +286,7 @@ def test_ctrl_c_ends_the_grading_at_any_moment(tmp_path):
     for name in "bc":
         nbformat.write(course_notebook(), folder / f"{name}.ipynb")
     run = subprocess.run(
-        [sys.executable, str(ROOT / "tests" / "ctrl_c_in_grading.py"), str(folder), "32"],
+        [sys.executable, str(ROOT / "tests" / "grading" / "ctrl_c.py"), str(folder), "32"],
         env=os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(temporary)},
         capture_output=True,
         text=True,
@@ -341,7 +322,7 @@ GARBLED = {
 
 @pytest.mark.parametrize("title", GARBLED)
 def test_no_message_but_the_agreed_one_is_read(title):
-    with pytest.raises(protocol.Garbled, match=r"^(a message|an array) "):
+    with pytest.raises(protocol.ProtocolError, match=r"^(a message|an array) "):
         protocol.read(io.BytesIO(GARBLED[title]))
 
 
@@ -376,19 +357,9 @@ def test_full_disk_is_not_the_students_fault(tmp_path, monkeypatch):
     def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    rooms = sandbox.Rooms(jobs=1, count=1)
+    pool = sandbox.SandboxPool(jobs=1, count=1)
     monkeypatch.setattr(sandbox.tempfile, "mkdtemp", full)
-    with rooms:
-        rows = Examiner(rooms, limit=5).grade(tmp_path / "good.ipynb")
+    with pool:
+        rows = Grader(pool, limit=5).grade(tmp_path / "good.ipynb")
     said = "it could not be graded here (No space left on device): grade it again."
     assert [row["diagnosis"] for row in rows] == [said] * 7
-
-
-def test_printed_text_is_one_line_without_controls():
-    forged = "a\x1b[2J\r\nb\u2028c\u202ed\ud800e\x9bf\x00" + "x" * 600
-    shown = reports.printable(forged)
-    assert shown.startswith("a�[2J b c�d�e�f�xxx")
-    assert len(shown) == 500
-    assert shown.endswith("…")
-    assert reports.short_name("class/" + "n" * 300 + "/who.ipynb").endswith("nn/who.ipynb")
-    assert len(reports.short_name("n" * 300)) == reports.NAME_WIDTH
