@@ -306,59 +306,56 @@ TOTALS = table(  # of J_content, J_style, alpha, beta
         ARGUMENTS,
     ),
 )
+
+
+def ran(left, returned, start=1):
+    """Make a mistake's value: images after so many steps, from input_image or (start=0) zeros."""
+    return lambda noise, after: (after(start * noise, left), after(start * noise, returned))
+
+
 TRAININGS = table(  # (the image left in the model, the returned one) after STEPS steps
     "Return what sess.run(model['input']) gives after the last sess.run(train_step).",
-    ("", lambda noise, after: (after(noise, STEPS), after(noise, STEPS))),
+    ("", ran(STEPS, STEPS)),
     (
         "train_step did not run",
-        lambda noise, after: (noise, noise),
+        ran(0, 0),
         "Its name alone does nothing: sess.run(train_step), in each pass of the loop.",
     ),
     (
         "assign did not run",
-        lambda noise, after: (after(0 * noise, STEPS), after(0 * noise, STEPS)),
+        ran(STEPS, STEPS, start=0),
         "model['input'].assign(...) only describes it: sess.run it before the loop, and after the "
         "initializer, which would undo it.",
     ),
     (
         "neither assign nor train_step ran",
-        lambda noise, after: (0 * noise, 0 * noise),
+        ran(0, 0, start=0),
         "Both only describe what to do: sess.run assign before the loop, train_step inside it.",
     ),
-    ("the noise is returned, not the image", lambda noise, after: (after(noise, STEPS), noise)),
+    ("the noise is returned, not the image", ran(STEPS, 0)),
     (
         "assign did not run, and the noise is returned",
         lambda noise, after: (after(0 * noise, STEPS), noise),
         "sess.run assign before the loop, and return what sess.run(model['input']) gives after it.",
     ),
-    (
-        "the image is read before the step, not after it",
-        lambda noise, after: (after(noise, STEPS), after(noise, STEPS - 1)),
-    ),
-    (
-        "the image of the first step is returned",
-        lambda noise, after: (after(noise, STEPS), after(noise, 1)),
-    ),
+    ("the image is read before the step, not after it", ran(STEPS, STEPS - 1)),
+    ("the image of the first step is returned", ran(STEPS, 1)),
     (
         "the initializer runs in each pass of the loop",
-        lambda noise, after: (after(0 * noise, 1), after(0 * noise, 1)),
+        ran(1, 1, start=0),
         "It sets the image back to zeros: run it before the loop, and before assign.",
     ),
     (
         "only one step counts",
-        lambda noise, after: (after(noise, 1), after(noise, 1)),
+        ran(1, 1),
         "Either assign is inside the loop, which starts anew in each pass, or return is: assign "
         "comes before the loop, train_step inside it, and return after it.",
     ),
-    (
-        "assign runs again in each pass, after the step",
-        lambda noise, after: (noise, after(noise, 1)),
-        "It starts anew in each pass: run it once, before the loop.",
-    ),
+    ("assign runs again in each pass, after the step", ran(0, 1), "Run it before the loop."),
     *(
         (
             f"{steps} steps run when num_iterations is {STEPS}",
-            lambda noise, after, steps=steps: (after(noise, steps), after(noise, steps)),
+            ran(steps, steps),
             "The loop is for i in range(num_iterations), with one train_step in each pass.",
         )
         for steps in (STEPS - 1, STEPS + 1, 2 * STEPS, 20, 200)

@@ -42,7 +42,8 @@ def attempt(name, target, samples, namespace=None):
     namespace -- globals of the notebook, if they may differ from those of `target`
 
     Returns:
-    fields -- dict of facts: those of nst.assignment.verdict.FACTS
+    fields -- dict of facts: no_function, signature, parameters, clues, binds, stops (an error), the
+        line and code that it came from, returned (a kind that cannot be judged)
     arrays -- dict of arrays: value0, value1, …, and what else the trial gives
     """
     function = function_of(target)

@@ -11,7 +11,7 @@ import numpy as np
 
 from nst.assignment.hints import explain
 from nst.assignment.spec import FUNCTIONS, PUBLISHED, TRAINING
-from nst.assignment.verdict import Verdict, check_facts, draw, judge
+from nst.assignment.verdict import Verdict, draw, judge
 from nst.core.tensorflow import import_tensorflow
 from nst.grading.protocol import WALL_CLOCK_FACTOR
 from nst.grading.sandbox import PoolClosed, SandboxDied
@@ -103,7 +103,6 @@ class Examination:
         counts = [len(sample) for sample in samples]
         fields, values = self._request("try_function", 1, arrays, name=name, counts=counts)
         try:
-            check_facts(fields)
             return judge(name, samples, fields, values)
         except Exception as error:  # it made these facts and values
             return Verdict(None, _broken(error))

@@ -4,7 +4,6 @@ With bubblewrap, on Linux, it has no network, no other files and no other proces
 limits of memory, time and file size remain: a submission could read the user's files.
 """
 
-import ast
 import functools
 import os
 import queue
@@ -33,6 +32,16 @@ WARM_LIMIT = 300  # seconds; it is an import of TensorFlow
 SCRATCH = 2**28  # bytes that a submission may write in all
 SYSTEM = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/alternatives", "/etc/fonts"]
 SYSTEM += ["/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/localtime"]
+READABLE = [  # of the project: nst_utils and what it imports, and the worker
+    "nst_utils.py",
+    "nst/__init__.py",
+    *(f"nst/{folder}/*.py" for folder in ("core", "vgg", "lab")),
+    *(
+        f"nst/assignment/{name}.py"
+        for name in ("__init__", "blanks", "exercises", "hints", "spec", "trial")
+    ),
+    *(f"nst/grading/{name}.py" for name in ("__init__", "cells", "protocol", "worker")),
+]
 MEDDLES = "it writes to the grader by itself. Leave file descriptors alone."
 # Activations of the miniature network, as multiples of those of its drawn weights, so that each
 # style layer and the content layer count alike in J; layers not named are like the one before.
@@ -279,8 +288,9 @@ def sandbox_files():
     That is the course's helpers and all that they import, the miniature network, and fresh
     images, so that nobody can know beforehand what the training costs; no solution, no test.
     """
-    names = _imported("nst_utils.py", "nst/__init__.py", "nst/grading/worker.py")
-    files = {name: (PACKAGE.parent / name).read_bytes() for name in names}
+    root = PACKAGE.parent
+    paths = [path for pattern in READABLE for path in root.glob(pattern)]
+    files = {str(path.relative_to(root)): path.read_bytes() for path in paths}
     with tempfile.TemporaryDirectory() as folder:
         write_fake_vgg(Path(folder, "weights.mat"), weights=_balanced_convolutions())
         files["weights.mat"] = Path(folder, "weights.mat").read_bytes()
@@ -293,21 +303,6 @@ def _balanced_convolutions():
         scale = SCALES.get(name, scale)
         found[name], before = (W * np.float32(scale / before), b * np.float32(scale)), scale
     return found
-
-
-def _imported(*names):
-    """List files of the project by what they import, and what that imports, and so on."""
-    found, open_ends = set(), {*names}
-    while open_ends:
-        found.add(file := open_ends.pop())
-        for node in ast.walk(ast.parse((PACKAGE.parent / file).read_text("utf-8"))):
-            if isinstance(node, ast.Import | ast.ImportFrom):
-                module = getattr(node, "module", None)
-                names = [alias.name for alias in node.names]
-                names += [module, *(f"{module}.{name}" for name in names)] if module else []
-                files = {f"{n.replace('.', '/')}.py" for n in names if n.startswith("nst")}
-                open_ends |= {file for file in files - found if (PACKAGE.parent / file).is_file()}
-    return sorted(found)
 
 
 def _fresh_images():

@@ -259,7 +259,7 @@ class Check:
         for name, share, can_be_seen in zip(COSTS[1:], fitted, visible, strict=True):
             if abs(share) < 1e-5 and can_be_seen:
                 return f"{said}: {name} is not in it. {look}"
-        if not np.allclose(shares @ weights, 1, atol=2e-3) or min(weights[visible]) < 0:
+        if not np.allclose(shares @ weights, 1, atol=2e-3) or (weights[visible] < 0).any():
             return f"{said}. {look}"
         if not visible.all():
             return ""

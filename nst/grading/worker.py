@@ -246,7 +246,10 @@ class Submission:
 
         models = {n: m for n, m in self._space.items() if is_model(m)}
         models = [models[n] for n in sorted(models, key=lambda name: name != "model")]
-        variable = next(m["input"] for m in models if m["input"].graph is sess.graph)
+        inputs = [model["input"] for model in models if model["input"].graph is sess.graph]
+        if not inputs:
+            return {"complaint": "its session's graph has no model of load_vgg_model."}, {}
+        (variable, *_) = inputs
         costs = [self._space[cost] for cost in COSTS]
         state = sess.run(variable)
         images = self._images(state.shape)
