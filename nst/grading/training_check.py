@@ -240,11 +240,11 @@ class Check:
 
     def _image_diagnosis(self, cost, name, other):
         meant = "content_image" if cost == "J_content" else "style_image"
+        image = self._trace.images[meant]
+        if image.min() >= 0 and image.max() > 255 - CONFIG.MEANS.min():  # which assign refuses
+            return f"{meant} is not normalized: reshape_and_normalize_image subtracts the MEANS."
         if name in ("the start image", "zeros", other):
             return f"{cost} compares with {name}, not with {meant}: sess.run its assign first."
-        pixels = self._trace.images[name] + CONFIG.MEANS
-        if pixels.max() > 260 and self._trace.images[name].min() >= 0:
-            return f"{name} is not normalized: reshape_and_normalize_image subtracts the MEANS."
         return ""
 
     def _weights_diagnosis(self):
