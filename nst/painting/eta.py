@@ -2,6 +2,8 @@
 
 import time
 
+import numpy as np
+
 SETUP_EVALUATIONS = 1.2  # set-up passes of a level (style and content), in units of one evaluation
 OVERHEAD_PIXELS = 5000  # fixed cost of an evaluation, expressed in pixels
 MIN_SAMPLES = 3  # evaluations before the first estimate
@@ -13,36 +15,35 @@ def total_work(plans):
 
 
 class Eta:
-    """Estimates the time left from the work that is left and the speed so far."""
+    """Estimates the time left: the work that is left, at the speed of the latest level.
+
+    Arguments:
+    plans -- list of LevelPlan
+    """
 
     def __init__(self, plans):
         self._plans, self._total = plans, total_work(plans)
-        self._seconds = self._work = self._samples = 0
+        self._seconds_per_pixel = None
 
     def begin(self, index):
         """Begin a level."""
-        self._index, self._evaluated, self._last = index, 0, None
+        self._index, self._ticks = index, []
 
     def tick(self):
         """Count an evaluation; return `now`."""
-        now, plan = time.perf_counter(), self._plans[self._index]
-        self._evaluated += 1
-        if self._last is not None:  # the first evaluation of a level also builds its graph
-            if self._samples and self._evaluated == 2:
-                self._seconds, self._work = 0.3 * self._seconds, 0.3 * self._work
-            self._seconds += now - self._last
-            self._work += plan.work + OVERHEAD_PIXELS
-            self._samples += 1
-        self._last = now
+        self._ticks.append(time.perf_counter())
+        seconds = np.diff(self._ticks)  # the first evaluation also builds the graph
+        if len(seconds) >= (1 if self._seconds_per_pixel else MIN_SAMPLES):
+            work = self._plans[self._index].work + OVERHEAD_PIXELS
+            self._seconds_per_pixel = float(np.median(seconds)) / work
         return self.now()
 
     def now(self):
         """Return the share of the work that is done, and the seconds left or None if unknown."""
         plan = self._plans[self._index]
+        evaluations = plan.evaluations - len(self._ticks)
+        evaluations += 0 if self._ticks else SETUP_EVALUATIONS
         left = total_work(self._plans[self._index + 1 :])
-        evaluations = plan.evaluations - self._evaluated
-        if not self._evaluated:
-            evaluations += SETUP_EVALUATIONS
         left += evaluations * (plan.work + OVERHEAD_PIXELS)
-        known = self._samples >= MIN_SAMPLES
-        return 1 - left / self._total, left * self._seconds / self._work if known else None
+        known = self._seconds_per_pixel is not None
+        return 1 - left / self._total, left * self._seconds_per_pixel if known else None
