@@ -21,7 +21,7 @@ INNER_LAYERS = ("conv3_1", "conv4_1", "conv5_1")
 RANGE_UNIT = 30  # grey levels, root mean square, by which pixels outside 0-255 cost 1
 # A pixel at the image's border is seen by fewer positions of CONTENT_LAYER than one inside, so
 # style would gather there; the outermost positions and the next ones count this much more.
-BORDER_WEIGHTS = (3, 1.5)
+BORDER_WEIGHTS = (4, 2)
 
 
 def statistics(layer):

@@ -206,8 +206,8 @@ def test_the_cost_is_numpy_s_of_the_network_s_activations(level, network, weight
         pairs = zip(ours, described.target.textures[name], strict=True)
         distance = sum(np.sum((x - y) ** 2) / np.sum(np.float64(y) ** 2) for x, y in pairs)
         expected += described.weights[name] * distance
-    border = np.full(a_C.shape[1:3], 3.0)
-    border[1:-1, 1:-1] = 1.5
+    border = np.full(a_C.shape[1:3], 4.0)
+    border[1:-1, 1:-1] = 2
     border[2:-2, 2:-2] = 1
     square, mean = described.target.content
     unit = np.mean(a_C**2) + square - 2 * np.mean(a_C.mean(axis=(0, 1, 2)) * mean)

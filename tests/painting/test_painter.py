@@ -101,8 +101,7 @@ def test_the_content_unit_is_the_distance_of_an_unrelated_image_of_the_style():
 
 def test_the_border_of_the_content_counts_more():
     rows = costs.border_weights(5, 6)[0, ..., 0].tolist()
-    middle = [3, 1.5, 1.5, 1.5, 1.5, 3]
-    assert rows == [[3] * 6, middle, [3, 1.5, 1, 1, 1.5, 3], middle, [3] * 6]
+    assert rows == [[4] * 6, [4, 2, 2, 2, 2, 4], [4, 2, 1, 1, 2, 4], [4, 2, 2, 2, 2, 4], [4] * 6]
     assert costs.border_weights(1, 2).shape == (1, 1, 2, 1)
 
 
