@@ -1,4 +1,4 @@
-"""What a student fills in: the statements between START CODE HERE and END CODE HERE."""
+"""Blanks: the statements between START CODE HERE and END CODE HERE, for students to fill in."""
 
 import ast
 import textwrap
@@ -7,7 +7,7 @@ import textwrap
 def blank_out(source):
     """Empty the marked regions of a cell: `x = f(y)` becomes `x = None`, and `f(x)` `None`.
 
-    Comments stay. Raises ValueError where a region has no end.
+    Comments are kept. Raises ValueError if a region has no end.
     """
     lines = source.splitlines()
     regions = _regions(lines)
@@ -21,28 +21,28 @@ def blank_out(source):
 
 
 def has_blank(source):
-    """Tell whether a cell or a function has something to fill in, filled in or not."""
+    """Return whether a cell or a function has a blank, filled in or not."""
     return bool(_regions(source.splitlines()))
 
 
 def in_blank(source, line):
-    """Tell whether a line of a cell, counted from 1, is to be filled in."""
+    """Return whether a line of a cell, counted from 1, is in a blank."""
     return any(line in region for region in _regions(source.splitlines()))
 
 
 def still_empty(source):
-    """Tell whether a blank of a cell or a function still is `None`, or was deleted."""
+    """Return whether a blank of a cell or a function is still `None`, or was deleted."""
     source = textwrap.dedent(source)
     try:
         answers = list(_answers(source, regions := _regions(source.splitlines())))
-    except SyntaxError:  # an answer, if a strange one
+    except SyntaxError:  # not Python, but not empty either
         return False
     filled = {line for node in answers for line in range(node.lineno, node.end_lineno + 1)}
     return any(map(_is_blank, answers)) or any(filled.isdisjoint(region) for region in regions)
 
 
 def _regions(lines):
-    """Give the numbers of the lines in each region; one that has no end goes on to the last."""
+    """Return the line numbers of each region; one without an end extends to the last line."""
     regions, inside = [], False
     for number, line in enumerate(lines, 1):
         if "### START CODE HERE" in line:
@@ -55,7 +55,7 @@ def _regions(lines):
 
 
 def _answers(source, regions):
-    """Yield the statements in the regions, but for `for`, `with` and their kind."""
+    """Yield the statements in the regions, except compound ones such as `for` and `with`."""
     marked = {line for region in regions for line in region}
     for node in ast.walk(ast.parse(source)) if marked else ():
         if isinstance(node, ast.stmt) and node.lineno in marked and not hasattr(node, "body"):
@@ -77,4 +77,4 @@ def _is_blank(statement):
 
 def _target(node):
     text = ast.unparse(node)
-    return text[1:-1] if isinstance(node, ast.Tuple) else text  # without the brackets
+    return text[1:-1] if isinstance(node, ast.Tuple) else text  # without the parentheses

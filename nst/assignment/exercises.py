@@ -1,6 +1,6 @@
-"""Make the exercise edition of the lab: `make exercises`.
+"""The exercise edition of the lab: `make exercises`.
 
-What stands between START CODE HERE and END CODE HERE becomes a blank; its comments stay. Each check
+What is between START CODE HERE and END CODE HERE becomes a blank; its comments are kept. Each check
 is followed by the public test of its function. The same lab gives the same file, byte for byte.
 """
 
@@ -15,18 +15,18 @@ from nst.core.cli import Parser
 from nst.core.config import LAB, PROJECT
 from nst.core.files import whole_file
 
-# The file browser cuts a long name's end off: the difference comes first.
+# The file browser truncates long names, so the difference comes first.
 EXERCISES = LAB.with_stem(f"Exercises_{LAB.stem}")
 NOTE = """\
 **This is the exercise edition.** Each `None` between `### START CODE HERE ###` and
-`### END CODE HERE ###` is a blank: put your own code there, in as many lines as you like. The call
-of `public_tests` behind each check tries your function on other inputs too and says where to look
-when something is wrong."""
+`### END CODE HERE ###` is a blank: replace it with your own code, in as many lines as you like. The
+call of `public_tests` after each check also tries your function on other inputs, and tells you
+where to look if something is wrong."""
 SET_UP = "from nst.assignment import public_tests"
 
 
 def exercise_edition(lab):
-    """Make the exercise edition of the solved lab; both are NotebookNodes."""
+    """Return the exercise edition of the solved lab; both are NotebookNodes."""
     cells, untested = [], []
     for cell, following in pairwise([*lab.cells, None]):
         cells.append(_stripped(cell))

@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).resolve().parent.parent  # the folder nst/
 # Notebooks and pictures: installed, the package carries copies of them, in nst/project/.
 IN_CHECKOUT = not (PACKAGE / "project").is_dir()
 PROJECT = PACKAGE.parent if IN_CHECKOUT else PACKAGE / "project"
-# Where results are written, and relative paths begin.
+# Folder for results, to which relative paths refer.
 WORKPLACE = PROJECT if IN_CHECKOUT else Path.cwd()
 
 LAB = PROJECT / "notebooks" / "Art_Generation_with_Neural_Style_Transfer.ipynb"
@@ -19,9 +19,9 @@ OWN_WEIGHTS = (
     PROJECT / COURSE_WEIGHTS if IN_CHECKOUT else platformdirs.user_cache_path("nst") / WEIGHTS
 )
 
-# What the lab's training run takes at its peak, beside 0.8 GB; measured from 200×150 to 1600×1200
-# pixels. Style activations that go into the costs as arrays, as in the course, take half as much
-# again, which does not matter at the course's 400×300.
+# Peak memory of the lab's training run, in addition to 0.8 GB; measured from 200×150 to 1600×1200
+# pixels. Style activations that enter the costs as arrays, as in the course, take half as much
+# more, which does not matter at the course's 400×300.
 BYTES_PER_PIXEL = 3000
 
 SHORTEST_SIDE = 16  # pixels; VGG's four poolings before conv5 leave one
@@ -37,7 +37,7 @@ class CONFIG:
     IMAGE_HEIGHT = 300
     COLOR_CHANNELS = 3
     NOISE_RATIO = 0.6
-    # mean colour of ImageNet's training pictures, subtracted when VGG was trained
+    # mean color of ImageNet's training images, subtracted when VGG was trained
     MEANS = np.array([123.68, 116.779, 103.939]).reshape((1, 1, 1, 3))
     VGG_MODEL = COURSE_WEIGHTS if IN_CHECKOUT else str(OWN_WEIGHTS)
     STYLE_IMAGE = "images/impressionist.jpg"

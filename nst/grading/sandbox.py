@@ -58,7 +58,7 @@ class PoolClosed(Exception):
 
 
 class Sandbox:
-    """A process that runs one submission; it warms up as soon as it is made."""
+    """A process that runs one submission; it warms up as soon as it is created."""
 
     def __init__(self, files):
         """Start the process. `files` is what it may read: {path: bytes}, from `sandbox_files`."""

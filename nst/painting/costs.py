@@ -18,7 +18,7 @@ STYLE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")  # Gatys 
 # be copied to the image's border as a frame. (In conv1_1 and conv2_1 these are a pixel or two, and
 # leaving them out would take a tenth of the time.)
 INNER_LAYERS = ("conv3_1", "conv4_1", "conv5_1")
-RANGE_UNIT = 30  # grey levels, root mean square, by which pixels outside 0-255 cost 1
+RANGE_UNIT = 30  # gray levels, root mean square, by which pixels outside 0-255 cost 1
 # A pixel at the image's border is seen by fewer positions of CONTENT_LAYER than one inside, so
 # style would gather there; the outermost positions and the next ones count this much more.
 BORDER_WEIGHTS = (4, 2)
@@ -92,7 +92,7 @@ def layout_cost(image, small):
     scalar tensor: 0 if the image adds only detail that the small one cannot hold
     """
     shrunk = tf.compat.v2.image.resize(image, small.shape[1:3], "lanczos3", antialias=True)
-    unit = max(float(np.var(small, axis=(1, 2)).mean()), 1.0)  # grey levels²
+    unit = max(float(np.var(small, axis=(1, 2)).mean()), 1.0)  # gray levels²
     return tf.reduce_mean((shrunk - large_constant(small)) ** 2) / unit
 
 

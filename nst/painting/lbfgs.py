@@ -18,7 +18,7 @@ from collections import deque
 
 import numpy as np
 
-FIRST_STEP = 3  # grey levels, root mean square
+FIRST_STEP = 3  # gray levels, root mean square
 MEMORY = 10  # steps that L-BFGS remembers; 20 are not better
 
 
