@@ -1,6 +1,8 @@
 """VGG as a graph: its layers against NumPy, its gradients, its precision."""
 
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -388,3 +390,12 @@ def test_precision_has_three_names():
     assert choose_precision("auto") in ("float32", "bfloat16")
     with pytest.raises(ValueError, match=r"^the precision is 'half': choose 'float32'"):
         choose_precision("half")
+
+
+def test_without_graph_mode_the_kernel_and_the_line_to_put_first_are_named():
+    code = "from nst_utils import *\nload_vgg_model('x.mat')"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stderr.splitlines()[-1] == (
+        "RuntimeError: TensorFlow runs eagerly here, VGG is built as a graph: choose the kernel "
+        "“Course (TensorFlow 1)”, or put %load_ext nst before the imports"
+    )
