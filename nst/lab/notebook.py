@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from types import ModuleType
 
-# A display id that starts so tells the runner: this is the line that says how far a run is.
+# prefix of the display id of a run's progress line, which `nst run` prints
 PROGRESS_ID = "nst-progress-"
 
 
@@ -18,7 +18,7 @@ def cells(notebook):
 def functions_of(notebook):
     """Take a notebook's functions without running the rest of it.
 
-    The lessons and the tests use the lab's cost functions where the lab defines them, so each is
+    The lessons and the tests use the lab's cost functions out of the lab's notebook, so each is
     written once. A function that reads a notebook's global (`sess`, `model`) finds what the caller
     sets: `lab = functions_of("notebooks/….ipynb"); lab.sess = sess`.
 

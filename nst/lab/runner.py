@@ -244,8 +244,8 @@ def changed(before):
 
 
 def from_project(path):
-    """Turn a path of the caller's into one from the project's folder, where notebooks run."""
-    if path is None or "://" in str(path):  # an address is refused where pictures are read
+    """Return a path relative to the project's folder, in which notebooks run, if it is in there."""
+    if path is None or "://" in str(path):  # opening the picture refuses an address
         return path
     path = Path(path).expanduser().absolute()
     return str(path.relative_to(PROJECT) if path.is_relative_to(PROJECT) else path)

@@ -50,7 +50,7 @@ def install():
     _install_imageio()
     for old, new in {"ANTIALIAS": "LANCZOS", "CUBIC": "BICUBIC", "LINEAR": "BILINEAR"}.items():
         vars(Image).setdefault(old, Image.Resampling[new])  # Pillow 10 dropped them
-    np.set_printoptions(legacy="1.13")  # 6.76559, where NumPy 2 prints 6.7655926
+    np.set_printoptions(legacy="1.13")  # 6.76559; NumPy 2 prints 6.7655926
     for name in ("bool", "int", "float", "complex", "object", "str"):
         vars(np).setdefault(name, getattr(builtins, name))  # NumPy 1.24 dropped np.float and kin
 
@@ -155,7 +155,9 @@ def _install_colab():
 
     def ignore(name, value=None):
         def call(*args, **kwargs):
-            print(f"google.colab.{name} does nothing here: files are read beside the notebook")
+            print(
+                f"google.colab.{name} does nothing here: files are read from the notebook's folder"
+            )
             return value
 
         return call

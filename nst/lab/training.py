@@ -1,4 +1,4 @@
-"""A run to watch, stop and continue, behind a training loop that has the course's own shape."""
+"""A training run that can be watched, stopped and continued, around the course's own loop."""
 
 import gc
 import time
@@ -36,7 +36,7 @@ def close_session():
 
 
 def estimate(sess, train_step, num_iterations):
-    """Say what a run will take, from one measured step; then reset the image and Adam's memory."""
+    """Print what a run will take, by one measured step; then reset the image and Adam's memory."""
     if train_step is None or train_step.graph is not sess.graph:
         raise RuntimeError(
             "train_step is None or of an earlier graph: run the cells from the content cost to the "
@@ -81,13 +81,13 @@ class Run:
             model_nn(sess, generated_image, num_iterations)
         result = run.image
 
-    The loop is the course's, and knows nothing of this: while the block lasts, each `sess.run` of
+    The loop is the course's, unchanged: inside the block, each `sess.run` of
     `train_step` counts as an iteration, and each `sess.run` of the three costs as a report. The
-    notebook shows a picture that evolves in place and a line that says how far the run is; on the
+    notebook shows a picture that evolves in place and a progress line; on the
     terminal `nst run` prints that line. With every report the folder gets costs.csv and state.npz.
 
     An interrupt (Ctrl-C, the notebook's stop button) ends the loop after the iteration under way,
-    a second one at once. With `resume` the iterations that state.npz knows are passed over: their
+    a second one at once. With `resume` the iterations in state.npz are passed over: their
     costs and pictures are given again without being computed.
 
     Arguments:
@@ -122,7 +122,7 @@ class Run:
 
     @property
     def image(self):
-        """The image as it is now, (1, height, width, 3), normalised."""
+        """The image as it is now, (1, height, width, 3), normalized."""
         return self._session_run(self._image)
 
     # --- the block ---
@@ -307,7 +307,7 @@ class Run:
     def _know_again(self):
         """Return the image's three costs, and the total's weights of content and of style.
 
-        They agree only where pictures, layers and weights do; the total alone would hide alpha.
+        They agree only if pictures, layers and weights do; the total alone would hide alpha.
         """
         return [*self._session_run(self._costs), *self._weights()]
 
@@ -343,7 +343,7 @@ class Run:
         return state
 
     def _restore(self):
-        """Take up the state, where it is of a run like this one."""
+        """Restore the state, if it is from a run like this one."""
         path = self.output_dir / "state.npz"
         variables = self._variables()
         try:
