@@ -155,9 +155,7 @@ def _install_colab():
 
     def ignore(name, value=None):
         def call(*args, **kwargs):
-            print(
-                f"google.colab.{name} does nothing here: files are read from the notebook's folder"
-            )
+            print(f"google.colab.{name} does nothing here: put files into the notebook's folder")
             return value
 
         return call

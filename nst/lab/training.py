@@ -75,29 +75,29 @@ class _Stopped(BaseException):
 
 
 class Run:
-    """Watch a training loop, let it be stopped, keep what it makes, and go on with it later.
+    """Watch a training loop, save its results, and let it be stopped and continued.
 
         with Run(sess, train_step, [J, J_content, J_style], num_iterations, output_dir) as run:
             model_nn(sess, generated_image, num_iterations)
         result = run.image
 
-    The loop is the course's, unchanged: inside the block, each `sess.run` of
-    `train_step` counts as an iteration, and each `sess.run` of the three costs as a report. The
-    notebook shows a picture that evolves in place and a progress line; on the
-    terminal `nst run` prints that line. With every report the folder gets costs.csv and state.npz.
+    The loop is the course's, unchanged: inside the block, each `sess.run` of `train_step` counts as
+    an iteration, and each `sess.run` of the three costs as a report. The notebook shows the image
+    as it evolves, and a progress line, which `nst run` prints on the terminal. Each report updates
+    costs.csv and state.npz in the output folder.
 
-    An interrupt (Ctrl-C, the notebook's stop button) ends the loop after the iteration under way,
-    a second one at once. With `resume` the iterations in state.npz are passed over: their
-    costs and pictures are given again without being computed.
+    An interrupt (Ctrl-C, the notebook's stop button) ends the loop after the current iteration, a
+    second one immediately. With `resume` the iterations in state.npz are not computed again; the
+    loop gets their costs and images from the files.
 
     Arguments:
-    sess -- the session, in which the costs and the optimizer are
-    train_step -- operation of one step
+    sess -- session of the costs and of the optimizer
+    train_step -- operation that makes one step
     costs -- tensors of the total, the content and the style cost
-    num_iterations -- how many the loop will make
+    num_iterations -- number of iterations that the loop will make
     output_dir -- folder for the files, by default CONFIG.OUTPUT_DIR; no other process may use it
         at the same time
-    resume -- True goes on from state.npz
+    resume -- True continues from state.npz
     """
 
     def __init__(
