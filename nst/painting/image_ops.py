@@ -72,6 +72,12 @@ def smooth(image):
     return (padded[:, :, :-2] + padded[:, :, 2:]) / 4 + rows / 2
 
 
+def mirror_border(image, width):
+    """Replace the outermost pixels of an image (1, h, w, c) by mirror images of those inside."""
+    inside = image[:, width:-width, width:-width]
+    return np.pad(inside, ((0, 0), (width, width), (width, width), (0, 0)), "symmetric")
+
+
 def clip(image):
     """Clip a normalized image to 0-255."""
     return np.clip(image, -CONFIG.MEANS, 255 - CONFIG.MEANS).astype(np.float32)

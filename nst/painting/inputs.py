@@ -12,6 +12,8 @@ from nst.painting.image_ops import clip, match_colors
 
 STYLE_PIXELS = 800 * 600  # limit for a style image that large strokes enlarge beyond the level's
 
+RIM = 0.01  # share of a style image's sides that is cut off: canvas edges, a scan's white line
+
 
 class Sources(NamedTuple):
     """What a picture is painted from.
@@ -62,7 +64,7 @@ def read(path, height, width):
 
 
 def read_style(path, pixels, strokes=1.0):
-    """Read a style image, uncropped, so that it has about `pixels` · strokes² pixels.
+    """Read a style image, without its RIM, so that it has about `pixels` · strokes² pixels.
 
     An image file with fewer pixels is not enlarged to `pixels`: its enlarged strokes would be
     blurred, and the picture with them. If large strokes make it larger than the level, only its
@@ -73,7 +75,7 @@ def read_style(path, pixels, strokes=1.0):
     shape = np.array(fit_size(path, 1000))
     height, width = shape * math.sqrt(min(pixels, own) / shape.prod()) * strokes
     style = read(path, max(16, round(height)), max(16, round(width)))
-    part = min(1.0, math.sqrt(max(pixels, STYLE_PIXELS) / (height * width)))
+    part = min(1 - 2 * RIM, math.sqrt(max(pixels, STYLE_PIXELS) / (height * width)))
     rows, columns = (max(16, round(part * side)) for side in style.shape[1:3])
     top, left = (style.shape[1] - rows) // 2, (style.shape[2] - columns) // 2
     return style[:, top : top + rows, left : left + columns]

@@ -30,7 +30,8 @@ picture is painted first, enlarged, and painted again. The reason and the source
   the finest frequencies, and its gradients would leave them as a weave of lines over the picture.
   Pixels outside 0-255 have a cost instead of bounds: they would be clipped, and a clipped picture
   has different statistics.
-- No frame: see BORDER_WEIGHTS and INNER_LAYERS in costs.py.
+- No frame: see BORDER_WEIGHTS and INNER_LAYERS in costs.py, RIM in inputs.py. What the network's
+  zero padding does to the outermost BORDER pixels is replaced.
 
 Nothing is random.
 """
@@ -44,7 +45,7 @@ from nst.core.config import CONFIG, PROJECT
 from nst.core.images import fit_size, load_image, to_pixels
 from nst.painting.costs import layout_cost, range_cost
 from nst.painting.eta import Eta, total_work
-from nst.painting.image_ops import clip, detail, resize, smooth
+from nst.painting.image_ops import clip, detail, mirror_border, resize, smooth
 from nst.painting.inputs import Sources
 from nst.painting.lbfgs import MEMORY, lbfgs
 from nst.painting.memory import memory_limit, pixels_at_once
@@ -63,6 +64,7 @@ TEXTURE_LAYERS = ("conv1_1", "conv2_1", "conv3_1")  # of weight 1
 SHAPE_WEIGHTS = ((0, 0), (0.1, 0), (0.2, 0.02), (0.2, 0))
 SHAPE_GAIN = 25  # by how much strength 1 multiplies SHAPE_WEIGHTS, compared with strength 0
 CONV5_COST_FACTOR = 1.2  # time of an evaluation with conv5_1 over that without
+BORDER = 2  # pixels that conv1_1 and conv2_1 see next to the network's zero padding
 DETAIL = 0.2  # share of the photo's detail that a level starts with
 
 
@@ -175,7 +177,7 @@ def _descend(evaluate, start, plan):
         return cost, smooth(gradient)  # `smooth` is its own adjoint
 
     for change in lbfgs(evaluate_change, np.zeros_like(start), plan.evaluations, plan.memory):
-        yield start + smooth(change)
+        yield mirror_border(start + smooth(change), BORDER)
 
 
 def enlarge(image, photo):
