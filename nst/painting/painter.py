@@ -57,7 +57,7 @@ FIRST_AREA = 100 * 75  # pixels of the first level; smaller ones lose the subjec
 EVALUATIONS = (24, 18, 28, 10, 5)  # by level; the last for all that follow, each 4 times as costly
 UNCONSTRAINED_LEVEL = 2  # index of the level without a layout cost
 LAYOUT_WEIGHT_PHOTO = 0.7  # at the first level, halved at the second
-LAYOUT_WEIGHT_PREVIOUS = 30000  # after UNCONSTRAINED_LEVEL
+LAYOUT_WEIGHT_PREVIOUS = 3000  # after UNCONSTRAINED_LEVEL
 STYLE_SHARE_BY_LEVEL = (0.3, 0.6, 1)  # of the style's weight; the last for all that follow
 TEXTURE_LAYERS = ("conv1_1", "conv2_1", "conv3_1")  # of weight 1
 # weights of conv4_1 and conv5_1 at medium strength, by level; the last for all that follow
