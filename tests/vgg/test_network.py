@@ -396,6 +396,6 @@ def test_without_graph_mode_the_kernel_and_the_line_to_put_first_are_named():
     code = "from nst_utils import *\nload_vgg_model('x.mat')"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.stderr.splitlines()[-1] == (
-        "RuntimeError: TensorFlow runs eagerly here, VGG is built as a graph: choose the kernel "
+        "RuntimeError: TensorFlow is in eager mode, but VGG is built as a graph: choose the kernel "
         "“Course (TensorFlow 1)”, or put %load_ext nst before the imports"
     )
