@@ -18,16 +18,13 @@ LAUNCH |= {"footer_links": [], "quiet": True, "prevent_thread_lock": True}
 
 def main(arguments=None):
     """Run the command `nst studio`."""
-    parser = Parser(
-        prog="nst studio",
-        description="Open a page in the browser to paint on.",
-        epilog="example: nst studio --port 9000",
-    )
+    parser = Parser(prog="nst studio", epilog="example: nst studio --port 9000")
+    parser.description = "Open a page in the browser to paint on."
     parser.add_argument("--host", default=LOCAL[0], help=f"another address needs {PASSWORD}")
     parser.add_argument("--port", type=whole_number(1), help="default: a free one from 7860 on")
     args = parser.parse_args(arguments)
     is_local, password = args.host in LOCAL, os.environ.get(PASSWORD)
-    if not is_local and not password:
+    if not (is_local or password):
         sys.exit(f"--host {args.host} opens the studio to a network: set a password in {PASSWORD}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     os.chdir(WORKPLACE)  # Gradio hands out files that the page names only if they are in here
