@@ -1,5 +1,6 @@
 """Command `nst studio`: serve the studio's page, by default to this machine alone."""
 
+import multiprocessing
 import os
 import signal
 import sys
@@ -42,7 +43,11 @@ def main(arguments=None):
             **LAUNCH,
         )
         print(f"The studio is open until Ctrl-C: {address}", flush=True)
-        threading.Event().wait()
+        try:
+            threading.Event().wait()
+        finally:  # a painting under way would write into the folder again
+            for child in multiprocessing.active_children():
+                child.kill()
 
 
 def refuse_other_sites(app, is_local):
