@@ -19,19 +19,26 @@ from tests.conftest import ROOT
 pytestmark = pytest.mark.numbers
 SHAPE = (1, 5, 3, 4)  # n_H, n_W, n_C all different: a swapped axis shows
 REAL_WEIGHTS = ROOT / nst_utils.CONFIG.VGG_MODEL
-TINY = {"HEIGHT": 48, "WIDTH": 64, "ITERATIONS": 4, "PRECISION": "float32"}
+TINY = {"HEIGHT": 48, "WIDTH": 64, "ITERATIONS": 4, "SHOW_EVERY": 2, "PRECISION": "float32"}
+TINY |= {"LONG_RUN": [2, 3]}  # the table of the lesson on optimizers
 TINY_SIZE = 120  # of the longest side, in the lesson that paints from coarse to fine: two levels
 
-# What the issue of each lesson is, as its run prints it, and the files that it leaves.
+# Words that the run of each lesson prints, and the files that it writes.
 LESSONS = {
     "Lesson_1_Feature_Maps": (["conv5_1"], set()),
     "Lesson_2_Recreate_Content_and_Style": (
         ["the loss fell"],
         {f"content_conv{i}_2.gif" for i in range(1, 6)} | {"style.gif", "both.gif"},
     ),
-    "Lesson_4_Optimizers_and_Starting_Images": (["operations added to the graph: 0"], set()),
+    "Lesson_4_Optimizers_and_Starting_Images": (
+        ["operations added to the graph: 0", "edge similarity after"],
+        set(),
+    ),
     "Lesson_5_Coarse_to_Fine": (["120×90", "the same image: True", "luminance only"], set()),
-    "Lesson_7_Choosing_the_Content_Layer": (["operations after 4 runs, as before: True"], set()),
+    "Lesson_7_Choosing_the_Content_Layer": (
+        ["operations after 4 runs, as before: True"],
+        set(),
+    ),
     "Lesson_8_Adaptive_Loss_Weights": (
         ["iteration  0, adjustments: content", "a weight for each layer"],
         {"adaptive_loss_weights.gif", "adaptive_loss_weights.jpg"},
@@ -53,7 +60,9 @@ def outputs_of(notebook):
 
 
 def text_of(outputs):
-    return "".join(output.get("text", "") for output in outputs)
+    """Join what cells printed and the tables that they show."""
+    tables = (output.get("data", {}).get("text/markdown", "") for output in outputs)
+    return "".join([output.get("text", "") for output in outputs] + list(tables))
 
 
 def number_of_pictures(notebook):
@@ -184,13 +193,38 @@ def test_the_contents_list_every_lesson_once_and_in_order():
     assert LAB.name in links_of(text)
 
 
-def test_the_lab_lists_the_lessons_with_the_questions_of_the_contents():
-    contents, lab = "\n".join(markdown_of(CONTENTS)), "\n".join(markdown_of(LAB))
-    assert CONTENTS.name in links_of(lab)
-    rows = re.findall(r"\d\. (\[[^]]+\]\(Lesson_\S+\)) \| (.+?) \|", contents)
-    assert len(rows) == len(LESSONS)
-    for link, question in rows:
-        assert f"{link}: {question[0].lower()}{question[1:]}" in lab
+def test_the_lab_links_to_the_contents_and_to_every_lesson():
+    assert {CONTENTS.name, *NAMES} <= set(links_of("\n".join(markdown_of(LAB))))
+
+
+# --- what the reader does -------------------------------------------------------------------------
+
+TASKS = {  # lesson: the function that the reader writes
+    "Lesson_4_Optimizers_and_Starting_Images": "edge_recall",
+    "Lesson_8_Adaptive_Loss_Weights": "log_cost",
+}
+
+
+def solved(lesson):
+    """Take a lesson's functions, with the answer in place of the one that the reader writes."""
+    module = nst_utils.functions_of(notebook_of(lesson))
+    code = re.findall(
+        r"```python\n(.+?)```", "\n".join(markdown_of(notebook_of(lesson))), re.DOTALL
+    )
+    (answer,) = (block for block in code if f"def {TASKS[lesson]}(" in block)
+    exec(answer, vars(module))
+    return module
+
+
+@pytest.mark.parametrize("lesson", TASKS)
+def test_a_lesson_asks_for_two_predictions_and_a_function(lesson):
+    notebook = nbformat.read(notebook_of(lesson), as_version=4)
+    text = "\n".join(markdown_of(notebook_of(lesson)))
+    assert text.count("**Predict, then run.**") == 2
+    assert text.count("**Your turn.**") == 1
+    assert text.count("<details>") == text.count("</details>") >= 3
+    assert f"{TASKS[lesson]}: not written yet" in text_of(outputs_of(notebook))
+    assert callable(vars(solved(lesson))[TASKS[lesson]])
 
 
 # --- Lesson_1_Feature_Maps -----------------------------------------------------------------------
@@ -235,7 +269,7 @@ def test_peaked_channels_are_strong_in_few_places_inside(maps):
     assert maps.peaked("conv1_1", 1) == [1]
 
 
-# --- Lesson_2_Recreate_Content_and_Style, whose losses the eager and the adaptive lesson use -----
+# --- Lesson_2_Recreate_Content_and_Style ---------------------------------------------------------
 
 
 @pytest.fixture
@@ -282,220 +316,98 @@ def test_a_search_ends_at_the_image_of_least_loss(means, tmp_path):
     assert (tmp_path / "bowl.gif").stat().st_size > 0
 
 
-# --- Lesson_7_Choosing_the_Content_Layer ---------------------------------------------------------
-
-
-@pytest.fixture
-def choosing(functions):
-    return functions("Lesson_7_Choosing_the_Content_Layer")
-
-
-def test_a_cost_in_its_unit_is_0_for_one_picture_and_1_for_the_other(choosing, activations):
-    wanted, other = ({"a": a, "b": 100 * a[:, :2]} for a in activations)
-
-    def squares(a, b):
-        return tf.reduce_sum((a - b) ** 2)
-
-    with tf.Graph().as_default(), tf.Session() as choosing.sess:
-        layers = {name: tf.placeholder(tf.float32, a.shape) for name, a in wanted.items()}
-        costs, units = choosing.costs_in_units(squares, layers, wanted, other)
-        by_hand = [np.sum((wanted[name] - other[name]) ** 2) for name in "ab"]
-        np.testing.assert_allclose(units, by_hand, rtol=1e-5)
-        for share in (0, 0.5, 1):  # of the way; the cost goes by its square
-            a_G = {layers[n]: wanted[n] + share * (other[n] - wanted[n]) for n in layers}
-            found = choosing.sess.run(costs, a_G)
-            np.testing.assert_allclose(found, [share**2] * 2, rtol=1e-4, atol=1e-6)
-
-
-def normalised(picture):
-    return (picture[None] - nst_utils.CONFIG.MEANS).astype(np.float32)
-
-
-def test_what_is_kept_of_a_picture_is_told_apart(choosing):
-    rng = np.random.default_rng(0)
-    smooth = scipy.ndimage.gaussian_filter(rng.normal(0, 900, (90, 120, 3)), (9, 9, 0)) + 128
-    fine = rng.normal(0, 12, (90, 120, 1))
-    photo = normalised(np.clip(smooth + fine, 0, 255))
-    np.testing.assert_allclose(choosing.kept(photo, photo), [1, 1, 1])
-    shapes, detail, colour = choosing.kept(normalised(np.clip(smooth - fine, 0, 255)), photo)
-    assert shapes > 0.98
-    assert detail < -0.5
-    assert colour > 0.98
-    grey = np.clip(smooth + fine, 0, 255) @ np.float64([0.299, 0.587, 0.114])
-    tinted = normalised(grey[..., None] + rng.normal(0, 1, (90, 120, 3)))
-    shapes, detail, colour = choosing.kept(tinted, photo)
-    assert min(shapes, detail) > 0.9
-    assert abs(colour) < 0.5
-
-
-def test_the_content_layer_lesson_takes_vgg_16(tmp_path):
-    weights = tmp_path / "imagenet-vgg-verydeep-16.mat"
-    write_fake_vgg(weights, depth=16)
-    lesson = notebook_of("Lesson_7_Choosing_the_Content_Layer")
-    runner.run(lesson, tmp_path, TINY | {"VGG_MODEL": str(weights)})
-    text = text_of(outputs_of(nbformat.read(tmp_path / lesson.name, as_version=4)))
-    assert "VGG-16, unknown weights" in text
-    assert "operations after 4 runs, as before: True" in text
-
-
-# --- Lesson_9_Eager_Style_Transfer ---------------------------------------------------------------
-
-
-def test_keras_knows_the_layers_by_the_translated_names(functions):
-    eager = functions("Lesson_9_Eager_Style_Transfer")
-    assert eager.keras_name("conv1_1") == "block1_conv1"
-    assert eager.keras_name("conv5_4") == "block5_conv4"
-
-
-def test_variation_cost_is_the_mean_absolute_step(functions, activations):
-    G = activations[0][..., :3]
-    steps = np.abs(np.diff(G, axis=1)).sum() + np.abs(np.diff(G, axis=2)).sum()
-    found = evaluate(functions("Lesson_9_Eager_Style_Transfer").variation_cost, G)
-    np.testing.assert_allclose(found, steps / G.size, rtol=1e-5)
-
-
-def test_running_roots_are_those_of_formula_8(functions):
-    sizes = np.array([4.0, 1.0, 3.0])
-    found = functions("Lesson_9_Eager_Style_Transfer").root_mean_squares(sizes, beta_2=0.9)
-    by_hand = [4, np.sqrt((0.9 * 16 + 1) / 1.9), np.sqrt((0.81 * 16 + 0.9 + 9) / 2.71)]
-    np.testing.assert_allclose(found, by_hand)
-
-
-# --- Lesson_8_Adaptive_Loss_Weights --------------------------------------------------------------
-
-
-@pytest.fixture
-def adaptive(functions):
-    module = functions("Lesson_8_Adaptive_Loss_Weights")
-    module.lab = nst_utils.functions_of(LAB)
-    return module
-
-
-def test_gram_matrix_of_a_layer_is_a_sum_over_positions(adaptive, activations):
-    a, _ = activations
-    np.testing.assert_allclose(evaluate(adaptive.layer_gram, a), gram(a), rtol=1e-5)
-
-
-def test_layer_loss_is_the_mean_squared_difference_of_two_matrices(adaptive, activations):
-    S, G = map(gram, activations)
-    found = evaluate(adaptive.layer_loss, S, G)
-    np.testing.assert_allclose(found, np.mean((S - G) ** 2), rtol=1e-5)
-
-
-def test_steps_shrink_in_equal_parts(adaptive):
-    np.testing.assert_allclose(adaptive.shrinking(10.0, 4), [10, 7.5, 5, 2.5])
-
-
-def test_units_are_those_of_the_other_image(adaptive):
-    adaptive.x = tf.placeholder(tf.float32, [2])
-    adaptive.losses = [tf.reduce_sum(adaptive.x) + n for n in (0, 10, 20)]
-    content, style = np.float32([1, 2]), np.float32([30, 40])
-    with tf.Session() as adaptive.sess:
-        np.testing.assert_allclose(adaptive.units_of(content, style, {}), [70, 13, 23])
-
-
-def test_adjusted_losses_have_the_gradient_of_their_logarithms(adaptive):
-    def gradient(x):
-        losses = [tf.reduce_sum(x**2), 1e9 * tf.reduce_sum(x**4)]
-        w = adaptive.adjustments(losses)
-        adjusted = [w_i * L_i for w_i, L_i in zip(w, losses, strict=True)]
-        return tf.gradients(adaptive.weighted_sum([3.0, 5.0], adjusted), x)[0]
-
-    x = np.array([1.0, -2.0, 3.0])
-    by_hand = 3 * 2 * x / np.sum(x**2) + 5 * 4 * x**3 / np.sum(x**4)
-    np.testing.assert_allclose(evaluate(gradient, x), by_hand)
-
-
-def test_a_loss_of_zero_is_not_divided_by(adaptive):
-    (w,) = evaluate(lambda L: adaptive.adjustments([L]), np.float64(0))
-    np.testing.assert_allclose(w, 1e10)
-
-
-@pytest.mark.parametrize("scale", [1e-3, 1e12])
-def test_a_normalised_step_has_the_step_size_as_its_deviation(adaptive, scale):
-    g = scale * np.random.default_rng(0).normal(size=(1, 30, 40, 3))
-    x = np.zeros(g.shape, np.float32)
-    moved = adaptive.normalised_step(x, g, step_size=10.0)
-    np.testing.assert_allclose(np.std(moved), 10, rtol=1e-4)
-    assert np.sum(moved * g) < 0
-
-
-def test_a_normalised_step_stays_among_the_colours(adaptive):
-    g = np.random.default_rng(0).normal(size=(1, 30, 40, 3))
-    moved = adaptive.normalised_step(np.zeros(g.shape), g, step_size=1000.0)
-    pixels = moved + nst_utils.CONFIG.MEANS
-    np.testing.assert_allclose([pixels.min(), pixels.max()], [0, 255], atol=1e-4)
-
-
 # --- Lesson_4_Optimizers_and_Starting_Images -----------------------------------------------------
 
-TARGET = np.array([[[[3.0, -1.0, 2.0], [10.0, 5.0, -8.0]]]], np.float32)  # (1, 1, 2, 3)
-STEEPNESS = np.array([1.0, 10.0, 100.0], np.float32)  # of the bowl, by colour
+TARGET = np.array([[[[3.0, -1.0, 2.0], [10.0, 5.0, -8.0]]]])  # (1, 1, 2, 3)
+STEEPNESS = np.array([1.0, 10.0, 100.0])  # of the bowl, by color
+START = np.zeros_like(TARGET)
+
+
+def bowl(x):
+    return np.sum(STEEPNESS * (x - TARGET) ** 2), 2 * STEEPNESS * (x - TARGET)
 
 
 @pytest.fixture
-def bowl(functions):
-    """The lesson's optimisers, wired to J = sum of STEEPNESS (x - TARGET)² instead of VGG."""
-    module = functions("Lesson_4_Optimizers_and_Starting_Images")
-    module.adaptive = functions("Lesson_8_Adaptive_Loss_Weights")
+def optimizers(functions):
+    return functions("Lesson_4_Optimizers_and_Starting_Images")
+
+
+def test_adam_is_that_of_tensorflow(optimizers):
     with tf.Graph().as_default(), tf.Session() as sess:
-        x = tf.Variable(np.zeros_like(TARGET), name="input")
-        module.sess, module.model = sess, {"input": x}
-        module.J = tf.reduce_sum(STEEPNESS * (x - TARGET) ** 2)
-        (module.gradient,) = tf.gradients(module.J, x)
-        module.learning_rate = tf.placeholder(tf.float32, [])
-        optimizer = tf.train.AdamOptimizer(module.learning_rate)
-        module.train_step = optimizer.minimize(module.J, var_list=[x])
-        module.forget = tf.variables_initializer(optimizer.variables())
-        yield module
+        x = tf.Variable(START)
+        J = tf.reduce_sum(STEEPNESS * (x - TARGET) ** 2)
+        step = tf.train.AdamOptimizer(0.5).minimize(J)
+        sess.run(tf.global_variables_initializer())
+        costs = [sess.run([J, step])[0] for _ in range(7)]
+        image = sess.run(x)
+    found, history = optimizers.adam(bowl, START, 7, 0.5)
+    np.testing.assert_allclose(found, image, rtol=1e-5)
+    np.testing.assert_allclose(history, costs, rtol=1e-5)
 
 
-def cost(x):
-    return np.sum(STEEPNESS * (x - TARGET) ** 2)
-
-
-def test_adam_follows_the_formula_and_forgets_between_runs(bowl):
-    x, m, v, costs = np.zeros(TARGET.shape), 0, 0, []
-    for t in range(1, 8):
-        costs.append(cost(x))
-        g = 2 * STEEPNESS * (x - TARGET)
-        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
-        x = x - 0.5 * np.sqrt(1 - 0.999**t) / (1 - 0.9**t) * m / (np.sqrt(v) + 1e-8)
-    for _ in range(2):
-        found, history = bowl.adam(np.zeros_like(TARGET), 7, 0.5)
-        np.testing.assert_allclose(found, x, rtol=1e-4)
-        np.testing.assert_allclose(history, costs, rtol=1e-4)
-
-
-def test_lbfgs_finds_the_bottom_of_a_narrow_bowl(bowl):
-    x, costs = bowl.lbfgs(np.zeros_like(TARGET), 40)
+def test_lbfgs_finds_the_bottom_of_a_narrow_bowl(optimizers):
+    x, costs = optimizers.lbfgs(bowl, START, 40)
     np.testing.assert_allclose(x, TARGET, atol=1e-3)
-    np.testing.assert_allclose(costs[0], cost(0), rtol=1e-5)
+    np.testing.assert_allclose(costs[0], bowl(START)[0])
 
 
-def test_lbfgs_returns_the_image_of_the_lowest_cost_in_its_evaluations(bowl):
-    x, costs = bowl.lbfgs(np.zeros_like(TARGET), 3)
+def test_lbfgs_begins_with_a_step_of_three_gray_levels(optimizers):
+    steps = []
+
+    def evaluate(x):
+        steps.append(x)
+        return bowl(x)
+
+    optimizers.lbfgs(evaluate, START, 2)
+    np.testing.assert_allclose(np.sqrt(np.mean(steps[1] ** 2)), 3)
+
+
+def test_lbfgs_returns_the_image_of_the_lowest_cost_in_its_evaluations(optimizers):
+    x, costs = optimizers.lbfgs(bowl, START, 3)
     assert len(costs) == 3
-    np.testing.assert_allclose(cost(x), costs.min(), rtol=1e-4)
+    np.testing.assert_allclose(bowl(x)[0], costs.min())
 
 
-def test_normalised_descent_records_the_cost_before_each_shrinking_step(bowl):
-    x, costs = bowl.normalised_descent(np.zeros_like(TARGET), 2, 0.1)
-    path = [np.zeros_like(TARGET)]
+def test_normalized_descent_records_the_cost_before_each_shrinking_step(optimizers):
+    x, costs = optimizers.normalized_descent(bowl, START, 2, 0.1)
+    path = [START]
     for size in (0.1, 0.05):
-        g = 2 * STEEPNESS * (path[-1] - TARGET)
+        g = bowl(path[-1])[1]
         path.append(path[-1] - size * g / np.std(g))
-    np.testing.assert_allclose(costs, [cost(step) for step in path[:2]], rtol=1e-5)
+    np.testing.assert_allclose(costs, [bowl(step)[0] for step in path[:2]])
     np.testing.assert_allclose(x, path[2], rtol=1e-4, atol=1e-6)
 
 
-def test_edges_are_those_of_the_negative_too_and_not_of_the_mirror_image(functions):
-    module = functions("Lesson_4_Optimizers_and_Starting_Images")
+def test_the_lab_s_costs_are_the_formulas_in_numpy(optimizers, activations):
+    a_S, a_G = activations
+    found = evaluate(optimizers.content_cost, a_S, a_G)
+    np.testing.assert_allclose(found, np.sum((a_S - a_G) ** 2) / (4 * 5 * 3 * 4), rtol=1e-5)
+    found = evaluate(optimizers.layer_style_cost, gram(a_S), a_G)
+    by_hand = np.sum((gram(a_S) - gram(a_G)) ** 2) / (4 * 4**2 * (5 * 3) ** 2)
+    np.testing.assert_allclose(found, by_hand, rtol=1e-4)
+
+
+def test_edges_are_those_of_the_negative_too_and_not_of_the_mirror_image(optimizers):
     pixels = np.random.default_rng(0).integers(60, 140, (1, 9, 7, 3))
-    negative, mirrored = 200 - pixels, pixels[:, :, ::-1]
-    module.content_image = pixels - nst_utils.CONFIG.MEANS
-    np.testing.assert_allclose(module.edges_kept(negative - nst_utils.CONFIG.MEANS), 1)
-    assert module.edges_kept(mirrored - nst_utils.CONFIG.MEANS) < 0.9
+    image, negative, mirrored = (
+        x - nst_utils.CONFIG.MEANS for x in (pixels, 200 - pixels, pixels[:, :, ::-1])
+    )
+    np.testing.assert_allclose(optimizers.edge_similarity(negative, image), 1)
+    assert optimizers.edge_similarity(mirrored, image) < 0.9
+
+
+def test_recall_counts_the_steepest_tenth_and_ignores_new_edges():
+    module = solved("Lesson_4_Optimizers_and_Starting_Images")
+    content = np.full((1, 20, 20, 3), 50.0)
+    content[:, :, 10:] = 150  # one edge, two of twenty columns: a tenth
+    half, busy = content.copy(), content.copy()
+    half[:, :10] = 50  # the edge in the lower half only
+    busy[:, :, 3] += 100
+    means = nst_utils.CONFIG.MEANS
+    module.content_image = content - means
+    assert module.check_edge_recall() == "edge_recall: right"
+    found = [module.edge_recall(x - means, content - means) for x in (content, half, busy)]
+    np.testing.assert_allclose(found, [1, 0.5, 1], atol=0.06)
 
 
 # --- Lesson_5_Coarse_to_Fine ---------------------------------------------------------------------
@@ -575,3 +487,165 @@ def test_a_level_is_painted_with_the_weights_of_its_number(coarse):
             )
             np.testing.assert_allclose([history[0], history.min()], [first, last], rtol=0.01)
             np.testing.assert_allclose(image, level.subject, atol=0.1)
+
+
+# --- Lesson_7_Choosing_the_Content_Layer ---------------------------------------------------------
+
+
+@pytest.fixture
+def choosing(functions):
+    return functions("Lesson_7_Choosing_the_Content_Layer")
+
+
+def test_a_cost_in_its_unit_is_0_for_one_picture_and_1_for_the_other(choosing, activations):
+    wanted, other = ({"a": a, "b": 100 * a[:, :2]} for a in activations)
+
+    def squares(a, b):
+        return tf.reduce_sum((a - b) ** 2)
+
+    with tf.Graph().as_default(), tf.Session() as choosing.sess:
+        layers = {name: tf.placeholder(tf.float32, a.shape) for name, a in wanted.items()}
+        costs, units = choosing.costs_in_units(squares, layers, wanted, other)
+        by_hand = [np.sum((wanted[name] - other[name]) ** 2) for name in "ab"]
+        np.testing.assert_allclose(units, by_hand, rtol=1e-5)
+        for share in (0, 0.5, 1):  # of the way; the cost goes by its square
+            a_G = {layers[n]: wanted[n] + share * (other[n] - wanted[n]) for n in layers}
+            found = choosing.sess.run(costs, a_G)
+            np.testing.assert_allclose(found, [share**2] * 2, rtol=1e-4, atol=1e-6)
+
+
+def normalised(picture):
+    return (picture[None] - nst_utils.CONFIG.MEANS).astype(np.float32)
+
+
+def test_what_is_kept_of_a_picture_is_told_apart(choosing):
+    rng = np.random.default_rng(0)
+    smooth = scipy.ndimage.gaussian_filter(rng.normal(0, 900, (90, 120, 3)), (9, 9, 0)) + 128
+    fine = rng.normal(0, 12, (90, 120, 1))
+    photo = normalised(np.clip(smooth + fine, 0, 255))
+    np.testing.assert_allclose(choosing.kept(photo, photo), [1, 1, 1])
+    shapes, detail, colour = choosing.kept(normalised(np.clip(smooth - fine, 0, 255)), photo)
+    assert shapes > 0.98
+    assert detail < -0.5
+    assert colour > 0.98
+    grey = np.clip(smooth + fine, 0, 255) @ np.float64([0.299, 0.587, 0.114])
+    tinted = normalised(grey[..., None] + rng.normal(0, 1, (90, 120, 3)))
+    shapes, detail, colour = choosing.kept(tinted, photo)
+    assert min(shapes, detail) > 0.9
+    assert abs(colour) < 0.5
+
+
+def test_the_content_layer_lesson_takes_vgg_16(tmp_path):
+    weights = tmp_path / "imagenet-vgg-verydeep-16.mat"
+    write_fake_vgg(weights, depth=16)
+    lesson = notebook_of("Lesson_7_Choosing_the_Content_Layer")
+    runner.run(lesson, tmp_path, TINY | {"VGG_MODEL": str(weights)})
+    text = text_of(outputs_of(nbformat.read(tmp_path / lesson.name, as_version=4)))
+    assert "VGG-16, unknown weights" in text
+    assert "operations after 4 runs, as before: True" in text
+
+
+# --- Lesson_8_Adaptive_Loss_Weights --------------------------------------------------------------
+
+
+@pytest.fixture
+def adaptive(functions):
+    return functions("Lesson_8_Adaptive_Loss_Weights")
+
+
+def test_gram_matrix_of_a_layer_is_a_sum_over_positions(adaptive, activations):
+    a, _ = activations
+    np.testing.assert_allclose(evaluate(adaptive.gram_matrix, a), gram(a), rtol=1e-5)
+
+
+def test_losses_are_mean_squared_differences(adaptive, activations):
+    a_C, a_G = activations
+    found = evaluate(adaptive.content_loss, a_C, a_G)
+    np.testing.assert_allclose(found, np.mean((a_C - a_G) ** 2), rtol=1e-5)
+    S, G = map(gram, activations)
+    found = evaluate(adaptive.layer_loss, S, G)
+    np.testing.assert_allclose(found, np.mean((S - G) ** 2), rtol=1e-5)
+
+
+def test_steps_shrink_in_equal_parts(adaptive):
+    np.testing.assert_allclose(adaptive.shrinking(10.0, 4), [10, 7.5, 5, 2.5])
+
+
+def test_units_are_those_of_the_other_image(adaptive):
+    adaptive.x = tf.placeholder(tf.float32, [2])
+    adaptive.losses = [tf.reduce_sum(adaptive.x) + n for n in (0, 10, 20)]
+    content, style = np.float32([1, 2]), np.float32([30, 40])
+    with tf.Session() as adaptive.sess:
+        np.testing.assert_allclose(adaptive.units_of(content, style, {}), [70, 13, 23])
+
+
+def test_adjusted_losses_have_the_gradient_of_their_logarithms(adaptive):
+    def gradient(x):
+        losses = [tf.reduce_sum(x**2), 1e9 * tf.reduce_sum(x**4)]
+        w = adaptive.adjustments(losses)
+        adjusted = [w_i * L_i for w_i, L_i in zip(w, losses, strict=True)]
+        return tf.gradients(adaptive.weighted_sum([3.0, 5.0], adjusted), x)[0]
+
+    x = np.array([1.0, -2.0, 3.0])
+    by_hand = 3 * 2 * x / np.sum(x**2) + 5 * 4 * x**3 / np.sum(x**4)
+    np.testing.assert_allclose(evaluate(gradient, x), by_hand)
+
+
+def test_a_loss_of_zero_is_not_divided_by(adaptive):
+    (w,) = evaluate(lambda L: adaptive.adjustments([L]), np.float64(0))
+    np.testing.assert_allclose(w, 1e10)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1e12])
+def test_a_normalized_step_has_the_step_size_as_its_deviation(adaptive, scale):
+    g = scale * np.random.default_rng(0).normal(size=(1, 30, 40, 3))
+    x = np.zeros(g.shape, np.float32)
+    moved = adaptive.normalized_step(x, g, step_size=10.0)
+    np.testing.assert_allclose(np.std(moved), 10, rtol=1e-4)
+    assert np.sum(moved * g) < 0
+
+
+def test_a_normalized_step_stays_among_the_colors(adaptive):
+    g = np.random.default_rng(0).normal(size=(1, 30, 40, 3))
+    moved = adaptive.normalized_step(np.zeros(g.shape), g, step_size=1000.0)
+    pixels = moved + nst_utils.CONFIG.MEANS
+    np.testing.assert_allclose([pixels.min(), pixels.max()], [0, 255], atol=1e-4)
+
+
+def test_the_answer_is_the_cost_whose_gradient_is_followed(adaptive):
+    module = solved("Lesson_8_Adaptive_Loss_Weights")
+    module.WEIGHTS, module.STYLE_WEIGHT, module.runs = [1.5, 10.0, 0.3], 10.0, {}
+    assert module.check_log_cost().startswith("log_cost: right")
+    x, direction, step = np.array([1.0, -2.0, 3.0]), np.array([2.0, 1.0, -1.0]), 1e-6
+
+    def losses(x):
+        return [np.sum(x**2), 1e9 * np.sum(x**4)]
+
+    by_hand = 3 * 2 * x / np.sum(x**2) + 5 * 4 * x**3 / np.sum(x**4)
+    after, before = (
+        module.log_cost([3, 5], losses(x + sign * step * direction)) for sign in (1, -1)
+    )
+    np.testing.assert_allclose((after - before) / (2 * step), by_hand @ direction, rtol=1e-5)
+
+
+# --- Lesson_9_Eager_Style_Transfer ---------------------------------------------------------------
+
+
+def test_keras_knows_the_layers_by_the_translated_names(functions):
+    eager = functions("Lesson_9_Eager_Style_Transfer")
+    assert eager.keras_name("conv1_1") == "block1_conv1"
+    assert eager.keras_name("conv5_4") == "block5_conv4"
+
+
+def test_variation_cost_is_the_mean_absolute_step(functions, activations):
+    G = activations[0][..., :3]
+    steps = np.abs(np.diff(G, axis=1)).sum() + np.abs(np.diff(G, axis=2)).sum()
+    found = evaluate(functions("Lesson_9_Eager_Style_Transfer").variation_cost, G)
+    np.testing.assert_allclose(found, steps / G.size, rtol=1e-5)
+
+
+def test_running_roots_are_those_of_formula_8(functions):
+    sizes = np.array([4.0, 1.0, 3.0])
+    found = functions("Lesson_9_Eager_Style_Transfer").root_mean_squares(sizes, beta_2=0.9)
+    by_hand = [4, np.sqrt((0.9 * 16 + 1) / 1.9), np.sqrt((0.81 * 16 + 0.9 + 9) / 2.71)]
+    np.testing.assert_allclose(found, by_hand)
