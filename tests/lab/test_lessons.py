@@ -37,7 +37,7 @@ LESSONS = {
     "Lesson_5_Coarse_to_Fine": (["120×90", "the same image: True", "luminance only"], set()),
     "Lesson_7_Choosing_the_Content_Layer": (
         ["operations after 4 runs, as before: True"],
-        set(),
+        {"content_layers.gif"},
     ),
     "Lesson_8_Adaptive_Loss_Weights": (
         ["iteration  0, adjustments: content", "a weight for each layer"],
@@ -201,6 +201,7 @@ def test_the_lab_links_to_the_contents_and_to_every_lesson():
 
 TASKS = {  # lesson: the function that the reader writes
     "Lesson_4_Optimizers_and_Starting_Images": "edge_recall",
+    "Lesson_7_Choosing_the_Content_Layer": "content_weights",
     "Lesson_8_Adaptive_Loss_Weights": "log_cost",
 }
 
@@ -514,35 +515,53 @@ def test_a_cost_in_its_unit_is_0_for_one_picture_and_1_for_the_other(choosing, a
             np.testing.assert_allclose(found, [share**2] * 2, rtol=1e-4, atol=1e-6)
 
 
-def normalised(picture):
+def normalized(picture):
     return (picture[None] - nst_utils.CONFIG.MEANS).astype(np.float32)
 
 
-def test_what_is_kept_of_a_picture_is_told_apart(choosing):
+def test_shapes_detail_and_color_are_measured_apart(choosing):
     rng = np.random.default_rng(0)
     smooth = scipy.ndimage.gaussian_filter(rng.normal(0, 900, (90, 120, 3)), (9, 9, 0)) + 128
     fine = rng.normal(0, 12, (90, 120, 1))
-    photo = normalised(np.clip(smooth + fine, 0, 255))
-    np.testing.assert_allclose(choosing.kept(photo, photo), [1, 1, 1])
-    shapes, detail, colour = choosing.kept(normalised(np.clip(smooth - fine, 0, 255)), photo)
+    photo = normalized(np.clip(smooth + fine, 0, 255))
+    np.testing.assert_allclose(choosing.preserved(photo, photo), [1, 1, 1])
+    shapes, detail, color = choosing.preserved(normalized(np.clip(smooth - fine, 0, 255)), photo)
     assert shapes > 0.98
     assert detail < -0.5
-    assert colour > 0.98
-    grey = np.clip(smooth + fine, 0, 255) @ np.float64([0.299, 0.587, 0.114])
-    tinted = normalised(grey[..., None] + rng.normal(0, 1, (90, 120, 3)))
-    shapes, detail, colour = choosing.kept(tinted, photo)
+    assert color > 0.98
+    gray = np.clip(smooth + fine, 0, 255) @ np.float64([0.299, 0.587, 0.114])
+    tinted = normalized(gray[..., None] + rng.normal(0, 1, (90, 120, 3)))
+    shapes, detail, color = choosing.preserved(tinted, photo)
     assert min(shapes, detail) > 0.9
-    assert abs(colour) < 0.5
+    assert abs(color) < 0.5
 
 
 def test_the_content_layer_lesson_takes_vgg_16(tmp_path):
     weights = tmp_path / "imagenet-vgg-verydeep-16.mat"
     write_fake_vgg(weights, depth=16)
     lesson = notebook_of("Lesson_7_Choosing_the_Content_Layer")
-    runner.run(lesson, tmp_path, TINY | {"VGG_MODEL": str(weights)})
+    runner.run(lesson, tmp_path, TINY | {"VGG_MODEL": str(weights), "OUTPUT_DIR": str(tmp_path)})
     text = text_of(outputs_of(nbformat.read(tmp_path / lesson.name, as_version=4)))
     assert "VGG-16, unknown weights" in text
     assert "operations after 4 runs, as before: True" in text
+
+
+def test_enlarging_keeps_a_plain_image_and_the_mean_of_any(choosing):
+    choosing.LOW, choosing.HIGH = 0 - nst_utils.CONFIG.MEANS, 255 - nst_utils.CONFIG.MEANS
+    plain = np.full((1, 4, 6, 3), 20.0)
+    np.testing.assert_allclose(choosing.resize(plain, 8, 12), np.full((1, 8, 12, 3), 20))
+    x = np.random.default_rng(0).uniform(-20, 20, (1, 9, 12, 3))
+    found = choosing.resize(x, 18, 24)
+    assert found.shape == (1, 18, 24, 3)
+    np.testing.assert_allclose(found.mean(), x.mean(), atol=0.5)
+
+
+def test_the_answer_holds_the_content_at_the_named_layers():
+    module = solved("Lesson_7_Choosing_the_Content_Layer")
+    assert module.check_content_weights() == "content_weights: right"
+    np.testing.assert_allclose(
+        module.content_weights("conv5_2", "conv2_2", "conv4_2"), [1 / 3, 0, 1 / 3, 1 / 3]
+    )
 
 
 # --- Lesson_8_Adaptive_Loss_Weights --------------------------------------------------------------
