@@ -203,6 +203,7 @@ TASKS = {  # lesson: the function that the reader writes
     "Lesson_4_Optimizers_and_Starting_Images": "edge_recall",
     "Lesson_7_Choosing_the_Content_Layer": "content_weights",
     "Lesson_8_Adaptive_Loss_Weights": "log_cost",
+    "Lesson_9_Eager_Style_Transfer": "gram_einsum",
 }
 
 
@@ -650,21 +651,41 @@ def test_the_answer_is_the_cost_whose_gradient_is_followed(adaptive):
 # --- Lesson_9_Eager_Style_Transfer ---------------------------------------------------------------
 
 
-def test_keras_knows_the_layers_by_the_translated_names(functions):
-    eager = functions("Lesson_9_Eager_Style_Transfer")
+@pytest.fixture
+def eager(functions):
+    return functions("Lesson_9_Eager_Style_Transfer")
+
+
+def test_keras_knows_the_layers_by_the_translated_names(eager):
     assert eager.keras_name("conv1_1") == "block1_conv1"
     assert eager.keras_name("conv5_4") == "block5_conv4"
 
 
-def test_variation_cost_is_the_mean_absolute_step(functions, activations):
+def test_eager_costs_are_means(eager, activations):
+    a_S, a_G = activations
+    found = evaluate(eager.content_cost, a_S, a_G)
+    np.testing.assert_allclose(found, np.mean((a_S - a_G) ** 2), rtol=1e-5)
+    np.testing.assert_allclose(evaluate(eager.gram_matrix, a_S), gram(a_S) / 15, rtol=1e-5)
+    S, G, S_2, G_2 = np.random.default_rng(1).normal(size=(4, 3, 3))
+    S_2, G_2 = S_2[:2, :2], G_2[:2, :2]  # layers of different size count the same
+    found = evaluate(lambda *grams: eager.style_cost(grams[:2], grams[2:]), S, S_2, G, G_2)
+    np.testing.assert_allclose(found, (np.mean((S - G) ** 2) + np.mean((S_2 - G_2) ** 2)) / 2)
+
+
+def test_variation_cost_is_the_mean_absolute_step(eager, activations):
     G = activations[0][..., :3]
     steps = np.abs(np.diff(G, axis=1)).sum() + np.abs(np.diff(G, axis=2)).sum()
-    found = evaluate(functions("Lesson_9_Eager_Style_Transfer").variation_cost, G)
-    np.testing.assert_allclose(found, steps / G.size, rtol=1e-5)
+    np.testing.assert_allclose(evaluate(eager.variation_cost, G), steps / G.size, rtol=1e-5)
 
 
-def test_running_roots_are_those_of_formula_8(functions):
+def test_running_roots_are_those_of_formula_8(eager):
     sizes = np.array([4.0, 1.0, 3.0])
-    found = functions("Lesson_9_Eager_Style_Transfer").root_mean_squares(sizes, beta_2=0.9)
+    found = eager.root_mean_squares(sizes, beta_2=0.9)
     by_hand = [4, np.sqrt((0.9 * 16 + 1) / 1.9), np.sqrt((0.81 * 16 + 0.9 + 9) / 2.71)]
     np.testing.assert_allclose(found, by_hand)
+
+
+def test_the_answer_is_the_mean_gram_matrix(activations):
+    module = solved("Lesson_9_Eager_Style_Transfer")
+    found = evaluate(module.gram_einsum, activations[0])
+    np.testing.assert_allclose(found, gram(activations[0]) / 15, rtol=1e-5)
