@@ -35,7 +35,9 @@ def functions_of(notebook):
 
 
 def _defines(node):
-    """Tell whether a statement is an import, a function or a constant."""
+    """Return whether a statement is an import (also inside `try`), a function or a constant."""
+    if isinstance(node, ast.Try):
+        return all(map(_defines, node.body))
     if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
         try:
             ast.literal_eval(node.value)
