@@ -30,8 +30,8 @@ picture is painted first, enlarged, and painted again. The reason and the source
   the finest frequencies, and its gradients would leave them as a weave of lines over the picture.
   Pixels outside 0-255 have a cost instead of bounds: they would be clipped, and a clipped picture
   has different statistics.
-- No frame: see BORDER_WEIGHTS and INNER_LAYERS in costs.py, RIM in inputs.py. What the network's
-  zero padding does to the outermost BORDER pixels is replaced.
+- No frame: see BORDER_WEIGHTS and INNER_LAYERS in costs.py, RIM in inputs.py. The result's
+  outermost BORDER pixels, which still show the network's zero padding, are replaced.
 
 Nothing is random.
 """
@@ -166,7 +166,8 @@ def _paint(sources, plans, full_size, weights):
             with network.evaluation(level, plan.limit) as evaluate:
                 start = image
                 for image in _descend(evaluate, start, plan):
-                    yield Progress(image, *place, *eta.tick(), plan.tiles)
+                    shown = mirror_border(image, BORDER) if plan is plans[-1] else image
+                    yield Progress(shown, *place, *eta.tick(), plan.tiles)
 
 
 def _descend(evaluate, start, plan):
@@ -177,7 +178,7 @@ def _descend(evaluate, start, plan):
         return cost, smooth(gradient)  # `smooth` is its own adjoint
 
     for change in lbfgs(evaluate_change, np.zeros_like(start), plan.evaluations, plan.memory):
-        yield mirror_border(start + smooth(change), BORDER)
+        yield start + smooth(change)
 
 
 def enlarge(image, photo):
