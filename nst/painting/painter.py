@@ -295,7 +295,7 @@ def layer_weights(strength, index):
     Returns:
     dict from layer names to weights above 0
     """
-    texture = 3.1 * 100 ** (strength - 0.5) * _at(STYLE_SHARE_BY_LEVEL, index)
+    texture = 2.9 * 100 ** (strength - 0.5) * _at(STYLE_SHARE_BY_LEVEL, index)
     shapes = dict(zip(("conv4_1", "conv5_1"), _at(SHAPE_WEIGHTS, index), strict=True))
     gain = texture * SHAPE_GAIN ** (strength - 0.5)
     return dict.fromkeys(TEXTURE_LAYERS, texture) | {n: gain * w for n, w in shapes.items() if w}
