@@ -1,5 +1,6 @@
 """The companion lessons: each runs to its end, is stored clean, and agrees with NumPy."""
 
+import ast
 import re
 from types import SimpleNamespace
 
@@ -7,6 +8,7 @@ import nbformat
 import numpy as np
 import pytest
 import scipy.ndimage
+import scipy.optimize
 import tensorflow.compat.v1 as tf
 
 import nst_utils
@@ -21,15 +23,17 @@ SHAPE = (1, 5, 3, 4)  # n_H, n_W, n_C all different: a swapped axis shows
 REAL_WEIGHTS = ROOT / nst_utils.CONFIG.VGG_MODEL
 TINY = {"HEIGHT": 48, "WIDTH": 64, "ITERATIONS": 4, "SHOW_EVERY": 2, "PRECISION": "float32"}
 TINY |= {"LONG_RUN": [2, 3]}  # the table of the lesson on optimizers
+TINY |= {"STYLE_ITERATIONS": 4}  # the texture of the lesson that recreates
 TINY_SIZE = 120  # of the longest side, in the lesson that paints from coarse to fine: two levels
 
 # Words that the run of each lesson prints, and the files that it writes.
 LESSONS = {
-    "Lesson_1_Feature_Maps": (["conv5_1"], set()),
+    "Lesson_1_Feature_Maps": (["conv5_4 is the same as in the lab: True"], set()),
     "Lesson_2_Recreate_Content_and_Style": (
-        ["the loss fell"],
+        ["both: the cost fell", "four times the lab's cost: True"],
         {f"content_conv{i}_2.gif" for i in range(1, 6)} | {"style.gif", "both.gif"},
     ),
+    "Lesson_3_Style_Is_a_Distribution": (["sliced Wasserstein by hand: True"], set()),
     "Lesson_4_Optimizers_and_Starting_Images": (
         ["operations added to the graph: 0", "edge similarity after"],
         set(),
@@ -151,6 +155,7 @@ def test_a_lesson_that_is_run_again_first_closes_its_session(lesson):
 
 CONTENTS = ROOT / "notebooks" / "Lessons.ipynb"
 NAMES = [f"{lesson}.ipynb" for lesson in LESSONS]
+CLOSING = "What_Came_After.ipynb"
 
 
 def links_of(text):
@@ -170,13 +175,13 @@ def test_every_lesson_is_tested_here():
 def test_a_lesson_leads_back_and_on(lesson):
     cells = nbformat.read(notebook_of(lesson), as_version=4).cells
     place = NAMES.index(f"{lesson}.ipynb")
-    before, after = NAMES[max(place - 1, 0) : place], NAMES[place + 1 : place + 2]
+    before, after = NAMES[max(place - 1, 0) : place], [*NAMES, CLOSING][place + 1 : place + 2]
     assert {cells[1].cell_type, cells[-1].cell_type} == {"markdown"}
     assert links_of(cells[1].source) == [*before, CONTENTS.name, LAB.name, *after]
     assert cells[-1].source == cells[1].source
 
 
-@pytest.mark.parametrize("notebook", [*LESSONS, CONTENTS.stem])
+@pytest.mark.parametrize("notebook", [*LESSONS, CONTENTS.stem, CLOSING.removesuffix(".ipynb")])
 def test_links_among_the_notebooks_resolve(notebook):
     links = links_of("\n".join(markdown_of(notebook_of(notebook))))
     assert [name for name in links if not (CONTENTS.parent / name).is_file()] == []
@@ -190,7 +195,7 @@ def test_the_contents_list_every_lesson_once_and_in_order():
         assert question.endswith("?")
         assert seen
         assert int(minutes) <= 3
-    assert LAB.name in links_of(text)
+    assert {LAB.name, CLOSING} <= set(links_of(text))
 
 
 def test_the_lab_links_to_the_contents_and_to_every_lesson():
@@ -229,6 +234,54 @@ def test_a_lesson_asks_for_two_predictions_and_a_function(lesson):
     assert callable(vars(solved(lesson))[TASKS[lesson]])
 
 
+# --- what lessons 1, 2 and 3 share ---------------------------------------------------------------
+
+EAGER = [lesson for lesson in LESSONS if re.match("Lesson_[123]_", lesson)]
+
+
+@pytest.fixture
+def eagerly():
+    """Compute at once, as these lessons do; the tests' own process builds graphs."""
+    from tensorflow.python.eager.context import eager_mode
+
+    with eager_mode():
+        yield
+
+
+def exercise_of(lesson):
+    """Return the cell that a reader completes, and the answer in the fold after it."""
+    cells = nbformat.read(notebook_of(lesson), as_version=4).cells
+    (place,) = [i for i, cell in enumerate(cells) if "is not written yet" in cell.source]
+    (answer,) = re.findall(r"```python\n(.*?)```", cells[place + 1].source, re.DOTALL)
+    return cells[place].source, answer
+
+
+@pytest.mark.parametrize("lesson", EAGER)
+def test_the_answer_to_an_exercise_passes_its_check(lesson, functions, eagerly, capsys):
+    cell, answer = exercise_of(lesson)
+    definition, check = cell.split("return None", 1)
+    module = vars(functions(lesson))
+    exec(answer + check.partition("\n")[2], module)
+    assert capsys.readouterr().out.endswith("is right: True\n")
+    wrong = f"{definition}return 0.4\n{check.partition(chr(10))[2]}"
+    exec(wrong, module)
+    assert "True" not in capsys.readouterr().out
+
+
+def test_the_network_is_written_the_same_in_each_notebook():
+    def body(lesson):
+        (source,) = [
+            cell.source
+            for cell in nbformat.read(notebook_of(lesson), as_version=4).cells
+            if cell.source.startswith("def build_vgg")
+        ]
+        _, *statements = ast.parse(source).body[0].body  # without the docstring
+        return [ast.unparse(statement) for statement in statements]
+
+    _, *others = EAGER
+    assert all(body(lesson) == body(EAGER[0]) for lesson in others)
+
+
 # --- Lesson_1_Feature_Maps -----------------------------------------------------------------------
 
 
@@ -240,8 +293,6 @@ def maps(functions):
 def test_receptive_field_of_vgg_16_is_the_published_one(maps):
     # Araujo, Norris, Sim (2019), Computing Receptive Fields of Convolutional Neural Networks
     assert maps.receptive_field("avgpool5", nst_utils.layer_names(16)) == (212, 32, -90)
-    maps.model = dict.fromkeys(["input", *nst_utils.layer_names(16)])
-    assert maps.receptive_field("avgpool5") == (212, 32, -90)
 
 
 def test_most_active_channels_come_first(maps):
@@ -260,10 +311,10 @@ def test_varied_channels_are_not_like_each_other(maps):
 
 
 def test_peaked_channels_are_strong_in_few_places_inside(maps):
-    maps.model, maps.HEIGHT, maps.WIDTH = {"input": None, "conv1_1": None}, 6, 5
+    maps.HEIGHT, maps.WIDTH = 6, 5
     found = np.ones((2, 6, 5, 4))
     found[1, 2, 2] = [1, 50, 90, 0]
-    found[0, 0, 0, 0] = 1000  # at the border, where it sees what is no picture
+    found[0, 0, 0, 0] = 1000  # at the border, where its field reaches beyond the image
     found[..., 2] += 10
     maps.found = [{"conv1_1": a} for a in found]
     maps.a = maps.found[0]
@@ -271,14 +322,18 @@ def test_peaked_channels_are_strong_in_few_places_inside(maps):
     assert maps.peaked("conv1_1", 1) == [1]
 
 
+def test_style_cost_of_feature_maps_is_the_lab_s(maps, activations):
+    a_S, a_G = activations
+    wanted = evaluate(nst_utils.functions_of(LAB).compute_layer_style_cost, a_S, a_G)
+    np.testing.assert_allclose(maps.style_cost(a_S[0], a_G[0]), wanted, rtol=1e-4)
+
+
 # --- Lesson_2_Recreate_Content_and_Style ---------------------------------------------------------
 
 
 @pytest.fixture
 def means(functions):
-    module = functions("Lesson_2_Recreate_Content_and_Style")
-    module.lab = nst_utils.functions_of(LAB)
-    return module
+    return functions("Lesson_2_Recreate_Content_and_Style")
 
 
 def test_content_loss_is_the_mean_squared_difference(means, activations):
@@ -302,20 +357,78 @@ def test_style_loss_is_the_mean_over_layers_of_mean_squares(means):
     np.testing.assert_allclose(loss, (np.mean((S - G) ** 2) + np.mean((S_2 - G_2) ** 2)) / 2)
 
 
-def test_a_search_ends_at_the_image_of_least_loss(means, tmp_path):
-    x_0 = np.random.default_rng(0).uniform(-20, 20, (1, 6, 8, 3)).astype(np.float32)
-    with tf.Graph().as_default(), tf.Session() as means.sess:
-        means.model = {"input": tf.Variable(x_0)}
-        means.sess.run(tf.global_variables_initializer())
-        means.noise_image, means.OUTPUT_DIR, means.ITERATIONS = x_0, str(tmp_path), 12
-        steepness = np.float32([1, 3, 9])
-        loss = tf.reduce_sum(steepness * (means.model["input"] - 40) ** 2)
-        pictures = means.recreate(loss, "bowl")
-    assert len(pictures) == 4  # the noise, after 5, 10 and 12
-    np.testing.assert_array_equal(pictures[0], nst_utils.to_pixels(x_0))
-    found = pictures[-1] - nst_utils.CONFIG.MEANS[0]
-    np.testing.assert_allclose(found, np.full(found.shape, 40), atol=1)
+def test_a_search_ends_at_the_image_of_least_cost_within_the_colors(means, eagerly, tmp_path):
+    means.noise_image = np.random.default_rng(0).uniform(-20, 20, (1, 6, 8, 3)).astype(np.float32)
+    means.OUTPUT_DIR = str(tmp_path)
+    target = np.float32([40, 40, 900])  # white is 151 above blue's mean
+
+    def bowl(G):
+        return tf.reduce_sum(np.float32([1, 3, 9]) * (G - target) ** 2)
+
+    pictures = means.recreate(bowl, "bowl", 12)
+    assert len(pictures) >= 3  # the noise, after 5 steps, …
+    np.testing.assert_array_equal(pictures[0], nst_utils.to_pixels(means.noise_image))
+    found = pictures[-1].astype(float)
+    np.testing.assert_allclose(found, np.broadcast_to([163.7, 156.8, 255], found.shape), atol=1)
     assert (tmp_path / "bowl.gif").stat().st_size > 0
+
+
+# --- Lesson_3_Style_Is_a_Distribution ------------------------------------------------------------
+
+
+@pytest.fixture
+def distribution(functions):
+    return functions("Lesson_3_Style_Is_a_Distribution")
+
+
+@pytest.fixture
+def clouds():
+    rng = np.random.default_rng(3)
+    return rng.normal(1, 2, (7, 4)).astype(np.float32), rng.normal(0, 3, (7, 4)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("cost", "statistic"),
+    [
+        ("mean_cost", lambda X: X.mean(axis=0)),
+        ("deviation_cost", lambda X: X.std(axis=0)),
+        ("gram_cost", lambda X: np.einsum("pi,pj->ij", X, X) / len(X)),
+    ],
+)
+def test_a_cost_is_the_relative_error_of_its_statistic(distribution, clouds, cost, statistic):
+    G, S = map(statistic, clouds)
+    found = evaluate(lambda X, Y: getattr(distribution, cost)(X, Y, None), *clouds)
+    np.testing.assert_allclose(found, np.sum((G - S) ** 2) / np.sum(S**2), rtol=1e-5)
+
+
+def test_sliced_wasserstein_is_the_cost_of_the_best_assignment(distribution, clouds):
+    V = distribution.random_directions(4, 3, seed=0)
+    np.testing.assert_allclose(np.linalg.norm(V, axis=0), 1, rtol=1e-6)
+    wanted = []
+    for x, y in zip(*(np.transpose(Z @ V) for Z in clouds), strict=True):
+        squares = (x[:, None] - y) ** 2
+        wanted.append(squares[scipy.optimize.linear_sum_assignment(squares)].mean())
+    found = evaluate(distribution.sliced_wasserstein, *clouds, V)
+    np.testing.assert_allclose(found, np.mean(wanted) / np.mean(clouds[1] ** 2), rtol=1e-5)
+
+
+def test_adain_has_the_moments_of_the_style_and_the_order_of_the_content(distribution, clouds):
+    found = evaluate(distribution.adain, *clouds)
+    np.testing.assert_allclose(found.mean(axis=0), clouds[1].mean(axis=0), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found.std(axis=0), clouds[1].std(axis=0), rtol=1e-4)
+    np.testing.assert_array_equal(found.argsort(axis=0), clouds[0].argsort(axis=0))
+
+
+def test_a_decoder_finds_the_linear_map_that_made_the_blocks(distribution):
+    rng = np.random.default_rng(0)
+    picture = rng.integers(0, 256, (8, 12, 3)).astype(np.uint8)
+    blocks = distribution.blocks_of(picture, 2)
+    np.testing.assert_array_equal(blocks[1].reshape(2, 2, 3), picture[:2, 2:4])
+    np.testing.assert_array_equal(distribution.picture_of(blocks, 2, 8, 12), picture)
+    X = rng.normal(size=(500, 5))
+    made = X @ rng.normal(size=(5, 12)) + 7
+    decoder = distribution.fit_decoder(X, made)
+    np.testing.assert_allclose(distribution.decode(X, decoder), made, atol=0.02)
 
 
 # --- Lesson_4_Optimizers_and_Starting_Images -----------------------------------------------------
