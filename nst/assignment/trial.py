@@ -287,7 +287,7 @@ def _training_globals(space, stand_ins):
 
 
 def is_model(value):
-    """Whether a value is a dictionary of layers, as load_vgg_model returns it."""
+    """Return whether a value is a dictionary of layers, as load_vgg_model returns it."""
     return isinstance(value, dict) and "input" in value and VGG_LAYERS[0] in value
 
 

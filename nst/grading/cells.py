@@ -149,7 +149,7 @@ def _statements(cell):
 
 
 def is_definition(node):
-    """Whether a statement is an import, or defines a function or a class."""
+    """Return whether a statement is an import, or defines a function or a class."""
     return isinstance(node, ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef)
 
 
@@ -164,7 +164,7 @@ def bound_names(node):
 
 
 def why_missing(name, cells, problems):
-    """Say where a function is instead, that no cell defines."""
+    """Return where a function is that no cell defines, as a sentence."""
     for cell in cells:
         if not cell.is_code and f"def {name}" in cell.source:
             return f"no code cell defines it: {cell.title} does. Turn that into a code cell."
@@ -183,7 +183,7 @@ def why_missing(name, cells, problems):
 
 
 def is_tensorflow_2_edition(cells):
-    """Whether these cells are of the course's later edition, for TensorFlow 2."""
+    """Return whether these cells are of the course's later edition, for TensorFlow 2."""
     text = "\n".join(cell.source for cell in cells if cell.is_code)
     return sum(sign in text for sign in TF2_SIGNS) >= 2
 

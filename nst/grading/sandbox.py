@@ -233,7 +233,7 @@ def remove(folder):
 
 @functools.cache
 def bubblewrap():
-    """Whether bubblewrap is installed and allowed to work here: containers often forbid it."""
+    """Return whether bubblewrap is installed and allowed to work, which containers often forbid."""
     if sys.platform != "linux" or not shutil.which("bwrap"):
         return False
     with suppress(OSError, subprocess.SubprocessError), tempfile.TemporaryDirectory() as folder:

@@ -83,8 +83,8 @@ def most_frequent_mistake(results):
     said = (row["diagnosis"].partition(". ")[0] for row in failed if row["function"] == function)
     ((mistake, times),) = Counter(said).most_common(1)
     return (
-        f"Most often wrong: {SHORT_NAMES[function]} ({count} of {len(results)}), "
-        f"{times} times because {mistake}."
+        f"Most often wrong: {SHORT_NAMES[function]} ({count} of {len(results)}). "
+        f"Most frequent reason ({times}): {mistake}."
     )
 
 

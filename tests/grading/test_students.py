@@ -96,7 +96,7 @@ def test_most_frequent_mistake_is_summarized():
         [result("a", wrong=[CONTENT]), result("b", wrong=[CONTENT, LAYER]), result("c")]
     )
     assert found == (
-        "Most often wrong: content_cost (2 of 3), 2 times because the 1/4 is forgotten."
+        "Most often wrong: content_cost (2 of 3). Most frequent reason (2): the 1/4 is forgotten."
     )
     assert students.most_frequent_mistake([result("a")]) == ""
 
