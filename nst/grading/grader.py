@@ -148,13 +148,20 @@ class Examination:
 
     def _run_cells(self):
         end = time.monotonic() + NOTEBOOK_SHARE * self._grader.limit
-        fields, _ = self._ask("read", CELL_SHARE, {"data": self._data}, name=self._name)
+        try:
+            fields, _ = self._ask("read", CELL_SHARE, {"data": self._data}, name=self._name)
+        except SandboxDied:
+            fields = {"complaint": ""}
+        if "complaint" in fields:
+            raise ValueError(
+                f"{self._name} takes too much time or memory to read: clear its outputs"
+            )
         if "unprepared" in fields:
             raise OSError(str(fields["unprepared"])[:200])
         if "edition" in fields:
             raise ValueError(TENSORFLOW_2)
         if "cells" not in fields:
-            raise ValueError(str(fields.get("unreadable", fields.get("complaint")))[:400])
+            raise ValueError(str(fields.get("unreadable"))[:400])
         for number in range(min(int(fields["cells"]), 1000)):
             if time.monotonic() > end:
                 return self._note_error("its cells take too long.")

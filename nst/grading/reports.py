@@ -93,7 +93,7 @@ class Report:
         self.grades = page.with_name(f"{page.stem}-grades.csv")
         self.folder = page.with_name(f"{page.stem}-feedback")
         self._state = page.with_suffix(".json")
-        self.earlier = self._earlier()
+        self.earlier, self._written = self._earlier(), {}
         for file in (self.page, self.table, self.grades, self.folder, self._state):
             if self.earlier is None and os.path.lexists(file):
                 raise FileExistsError(f"{file} exists: name another report, or move it away")
@@ -115,9 +115,12 @@ class Report:
         """
         results = sorted(results, key=lambda result: _sorting(result["student"]))
         make_folder(self.folder)
-        for result, name in zip(results, _feedback_names(results), strict=True):
-            with whole_file(self.folder / name) as file:
-                file.write_text(feedback(result), "utf-8", "replace")
+        texts = dict(zip(_feedback_names(results), map(feedback, results), strict=True))
+        for name, text in texts.items():
+            if self._written.get(name) != text:
+                with whole_file(self.folder / name) as file:
+                    file.write_text(text, "utf-8", "replace")
+        self._written = texts
         with whole_file(self.table) as file:
             _write_csv(file, _table(results))
         with whole_file(self.grades) as file:
