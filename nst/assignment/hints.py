@@ -111,7 +111,7 @@ ERRORS = [
     Hint("[Ff]etch", "sess.run takes tensors and operations of the graph, nothing else."),
     Hint("reduction_indices", "tf.reduce_sum takes one tensor: subtract and square before it."),
     Hint(
-        r"missing \d+ required|takes \d+ pos|takes from|unexpected keyword",
+        r"missing (\d+|a) required|takes \d+ pos|takes from|unexpected keyword|too many positional",
         "Compare the call with the def line of that function.",
     ),
     Hint("'int' object is not iterable", "Loop over range(num_iterations).", MODEL),

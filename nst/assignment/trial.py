@@ -203,9 +203,21 @@ def _helper(name, spaces, stand_in, secret):
     return stack
 
 
+def _arguments(own, args, kwargs):
+    """Return the arguments of a call in the order of the function that it is meant for."""
+    try:
+        signature = inspect.signature(own)
+    except (TypeError, ValueError):  # the notebook has no such function
+        return *args, *kwargs.values()
+    try:
+        return signature.bind(*args, **kwargs).args
+    except TypeError as error:
+        raise TypeError(f"{own.__name__}() {error}") from None
+
+
 def _stand_in_gram(factor, own):
-    def gram_matrix(A):
-        A = tf.convert_to_tensor(A)
+    def gram_matrix(*args, **kwargs):
+        A = tf.convert_to_tensor(_arguments(own, args, kwargs)[0])
         if len(A.shape) == 2:
             return np.float32(factor) * tf.matmul(A, A, transpose_b=True)
         try:
@@ -221,10 +233,10 @@ def _stand_in_gram(factor, own):
 def _stand_in_cost(secret, own):
     one, two = secret.astype(np.float32)
 
-    def compute_layer_style_cost(a_S, a_G):
+    def compute_layer_style_cost(*args, **kwargs):
+        a_S, a_G = _arguments(own, args, kwargs)[:2]
         return tf.reduce_mean((one * a_S - two * a_G) ** 2)
 
-    compute_layer_style_cost.__qualname__ = "compute_layer_style_cost"  # in an error's message
     return compute_layer_style_cost
 
 
@@ -258,7 +270,8 @@ def _try_model_nn(target, session, samples, arrays, spaces):
         stack.enter_context(redirect_stdout(stack.enter_context(open(os.devnull, "w"))))
         stack.enter_context(capture_output(stdout=False, stderr=False))  # of displays
         for space in spaces:
-            stand_ins = {"model": {"input": image}, "train_step": train_step, **costs}
+            layers = dict.fromkeys(VGG_LAYERS, tf.identity(image))
+            stand_ins = {"model": {"input": image, **layers}, "train_step": train_step, **costs}
             stand_ins |= _training_globals(space, stand_ins) | {"OUTPUT_DIR": folder}
             stand_ins |= dict.fromkeys(_names(space, tf.train.Optimizer), optimizer)
             stand_ins |= _without_files(space)

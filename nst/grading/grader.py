@@ -19,7 +19,7 @@ from nst.grading.submissions import read_bytes
 from nst.grading.training_check import ReferenceRuns
 
 ALL = [*FUNCTIONS, TRAINING]
-CELL_SHARE, TRAINING_SHARE, NOTEBOOK_SHARE = 2, 4, 30  # of the limit of a function
+CELL_SHARE, NOTEBOOK_SHARE = 3, 30  # of the limit of a function
 GRACE = 3  # seconds beyond its limits after which a process is ended
 SANDBOXES = 6  # for one submission, which may end each of them
 TENSORFLOW_2 = (
@@ -82,6 +82,7 @@ class Examination:
         self._ends = Counter()  # cell: how often it has ended its process, or took too long
         self._first_error = ""  # of the training's cells
         self._rng = np.random.default_rng()  # nobody can know these inputs beforehand
+        self._seed = int(self._rng.integers(2**32))
         self._sizes = [int(n) for n in self._rng.permutation([3, 5, 7, 11])[:3]]
 
     def stop(self):
@@ -90,12 +91,11 @@ class Examination:
 
     def rows(self):
         """Run the notebook and its training, then try each function."""
-        seed = int(self._rng.integers(2**32))
-        trained = self._request("train", TRAINING_SHARE, seed=seed)
+        trained = self._request("training", 1)
         verdicts = {name: self._try(name) for name in FUNCTIONS}
         failed = {name: found.diagnosis for name, found in verdicts.items() if found.diagnosis}
         rows = [_row(name, verdicts[name], PUBLISHED.get(name)) for name in FUNCTIONS]
-        return [*rows, self._training_row(*trained, seed, failed)]
+        return [*rows, self._training_row(*trained, failed)]
 
     def _try(self, name):
         samples = draw(name, self._rng, self._sizes)
@@ -107,11 +107,11 @@ class Examination:
         except Exception as error:  # it made these facts and values
             return Verdict(None, _broken(error))
 
-    def _training_row(self, fields, arrays, seed, failed):
+    def _training_row(self, fields, arrays, failed):
         if self._first_error and {"complaint", "cannot"} & {*fields}:
             fields = {"complaint": f"it does not begin: {self._first_error}"}
         try:
-            found, costs, follows = self._grader.reference.judge(fields, arrays, seed, failed)
+            found, costs, follows = self._grader.reference.judge(fields, arrays, self._seed, failed)
         except Exception as error:
             found, costs, follows = Verdict(None, _broken(error)), None, ""
         return _row(TRAINING, found, costs) | {"follows": follows}
@@ -175,9 +175,8 @@ class Examination:
             self._ends[number] += 1
             defining = self._ends[number] == 2
             try:
-                fields, _ = self._ask(
-                    "run_cell", CELL_SHARE, number=number, definitions_only=defining
-                )
+                details = {"number": number, "definitions_only": defining, "seed": self._seed}
+                fields, _ = self._ask("run_cell", CELL_SHARE, **details)
             except SandboxDied as died:
                 self._note_error(f"cell {number + 1}: {died}")
                 raise

@@ -56,7 +56,7 @@ class ReferenceRuns:
         self._weights, self._built, self._lock = weights, {}, threading.Lock()
 
     def judge(self, fields, arrays, seed, failed):
-        """Judge the answer of `worker.Submission.train` to `seed`.
+        """Judge the answer of `worker.Submission.training`, measured with `seed`.
 
         Arguments:
         failed -- dict: the functions that failed, and why

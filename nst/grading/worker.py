@@ -140,7 +140,7 @@ class Submission:
         self._cells, self._problems = [], []
         self._failed = {}  # name: why the statement that binds it failed
         self._model_nn = self._interceptor = None
-        self._training = None  # the arguments with which the notebook calls model_nn
+        self._measured = None  # what its training gave
 
     def read(self, name, arrays):
         """Read the submission, and create the files that it names: number of its code cells."""
@@ -163,8 +163,8 @@ class Submission:
         self._code = [cell for cell in self._cells if cell.is_code]
         return {"cells": len(self._code)}, {}
 
-    def run_cell(self, number, definitions_only, arrays):
-        """Run a cell, unless the notebook has called model_nn: its first error.
+    def run_cell(self, number, definitions_only, seed, arrays):
+        """Run a cell: its first error, or whether it calls model_nn, which is measured then.
 
         A statement that fails costs itself: what it would bind is missed when it is used.
         """
@@ -182,21 +182,22 @@ class Submission:
                 reason = f"{code.co_filename} stops with {format_error(error)}"[:300]
                 self._failed |= dict.fromkeys(cells.bound_names(node), reason)
                 stops = stops or format_error(error)
-            self._intercept_model_nn()
-            if self._training:
+            self._intercept_model_nn(seed)
+            if self._measured:
                 return {"trains": True}, {}
         has_session = "sess" in self._space or any(map(_is_session, self._space.values()))
         fields = {"stops": stops, "title": self._code[number].title} if stops else {}
         return fields | {"has_session": has_session}, {}
 
-    def _intercept_model_nn(self):
-        """Replace model_nn, for calls from the notebook, by one that ends its run."""
+    def _intercept_model_nn(self, seed):
+        """Replace model_nn, for calls from the notebook, by one that trains a step and ends it."""
         found = self._space.get("model_nn")
         if not callable(found) or found is self._interceptor:
             return
 
         def model_nn(*args, **kwargs):
-            self._training = (*args, *kwargs.values())[:2]
+            # here, as the session may be closed further up
+            self._measured = self._train(*(*args, *kwargs.values())[:2], seed)
             raise Training
 
         self._model_nn, self._interceptor = found, model_nn
@@ -204,8 +205,10 @@ class Submission:
 
     def _cell_magic(self, name, line, body):
         if name in ("writefile", "file"):
-            path = line.split()[-1].strip("'\"")
-            Path(path).write_text(body)
+            Path(line.split()[-1].strip("'\"")).write_text(body)
+        if name in ("time", "timeit", "capture", "prun"):  # in a script, as nbconvert exports them
+            for _, code in cells.compile_cell(cells.Cell("a cell", body, 1))[0]:
+                exec(code, self._space)
 
     def _line_magic(self, name, line="", *_):
         if name == "run" and line.strip():
@@ -228,11 +231,13 @@ class Submission:
                 fields["stops"] = f"NameError: {missing} is not there, as {reason}"
         return fields, values
 
-    def train(self, seed, arrays):
+    def training(self, arrays):
+        """Return what the training gave."""
+        never = {"complaint": "it does not begin: model_nn is never called."}
+        return self._measured or (never, {})
+
+    def _train(self, sess, start, seed):
         """Run one step of the training, and evaluate its costs at images of the grader's choice."""
-        if self._training is None:
-            return {"complaint": "it does not begin: model_nn is never called."}, {}
-        sess, start = self._training
         if missing := [name for name in COSTS if name not in self._space]:
             return {"complaint": f"it cannot be compared: there is no variable {missing[0]}."}, {}
         try:
@@ -259,7 +264,8 @@ class Submission:
         for image in protocol.probes(seed, state.shape):
             sess.run(variable.assign(image))
             rows.append(sess.run(costs))
-        layers = self._space.get("STYLE_LAYERS") or next(filter(_is_layers, self._space.values()))
+        others = filter(_is_layers, self._space.values())
+        layers = self._space.get("STYLE_LAYERS") or next(others, [])
         layers = layers.items() if isinstance(layers, dict) else layers
         layers = [[str(name), float(weight)] for name, weight in layers]
         return {"layers": layers}, found | {"costs": np.array(rows, float)}

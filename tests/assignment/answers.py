@@ -246,6 +246,15 @@ def compute_layer_style_cost(a_S, a_G):
     )
     return tf.reduce_sum((GS - GG)**2) / (4. * n_C**2 * (n_H * n_W)**2)
 """,
+    "a call by its own names": """
+def gram_matrix(X, power=1):
+    return tf.matmul(X, X, transpose_b=True)
+
+def compute_layer_style_cost(a_S, a_G):
+    m, n_H, n_W, n_C = a_G.get_shape().as_list()
+    GS, GG = (gram_matrix(X=tf.transpose(tf.reshape(a, [-1, n_C]))) for a in (a_S, a_G))
+    return tf.reduce_sum((GS - GG)**2) / (4. * n_C**2 * (n_H * n_W)**2)
+""",
     "minimize within model_nn": """
 def model_nn(sess, input_image, num_iterations=200):
     step = tf.train.AdamOptimizer(2.0).minimize(J)
@@ -549,7 +558,7 @@ WRONG = [  # (function, what its message says, edits of the solution: "old => ne
     (STYLE, "take model[layer_name]", "model[layer_name] => model['conv4_2']"),
     (STYLE, "a number, not a tensor", "return J_style => return sess.run(J_style)"),
     (STYLE, "the TensorFlow 2 edition", "(model, => (style_image_output, generated_image_output,"),
-    (STYLE, "compute_layer_style_cost() missing 1", "(a_S, a_G) => (a_S)"),
+    (STYLE, "compute_layer_style_cost() missing a", "(a_S, a_G) => (a_S)"),
     (STYLE, "Loop over the pairs", "layer_name, coeff in => coeff, layer_name in"),
     (STYLE, "not its name", "sess.run(out) => sess.run(layer_name)"),
     (STYLE, "only 3 of 5 layers count", "in STYLE_LAYERS => in STYLE_LAYERS[:3]"),

@@ -65,7 +65,7 @@ RIGHT = {  # notebooks that are right, by edits of their cells; each holds what 
         "sess.run(model['input'].assign(s => session.run(model['input'].assign(s",
         "a_C = sess => a_C = session",
         "a_S = sess => a_S = session",
-        "model_nn(sess, generated_image) => model_nn(session, generated_image)",
+        "model_nn(sess, generated_image) => with session:\n    model_nn(session, generated_image)",
         "train_step => descend",
         "content_image => C",
         "style_image => S",
@@ -211,6 +211,7 @@ FILES = {  # name: bytes of a file in which gram_matrix is right
     "pycharm.py": script("!pip install x", *GRAM_CELLS, marker="#%%").encode(),
     "spyder.py": script("%matplotlib inline", *GRAM_CELLS, marker="# %% [code]").encode(),
     "exported.py": script("%cd x", *GRAM_CELLS, marker="# In[ ]:").encode(),
+    "timed.py": f"get_ipython().run_cell_magic('time', '', {chr(10).join(GRAM_CELLS)!r})".encode(),
     "plain.py": "\n".join(["import x y", "print 'Python 2'", *GRAM_CELLS]).encode(),
 }
 UNREADABLE = {  # name, bytes, and what every row says

@@ -75,7 +75,7 @@ ATTACKS = {
     "replaces_the_answer": """
         worker = sys.modules['__main__']
         worker.Submission.try_function = lambda *_, **__: ({"signature": "", "binds": True}, {})
-        worker.Submission.train = lambda *_, **__: ({"layers": []}, {})
+        worker.Submission.training = lambda *_, **__: ({"layers": []}, {})
     """,
     "replaces_examine_by_stack_frame": """
         frame = sys._getframe()
@@ -101,7 +101,7 @@ ATTACKS = {
         names = ('start', 'state', 'returned', 'image content_image', 'image style_image')
         answer = ({"layers": [["conv1_1", 1e308]] * 9999}, {
             **dict.fromkeys(names, image), "costs": np.full((4, 3), np.nan)})
-        sys.modules['__main__'].Submission.train = lambda *_, **__: answer
+        sys.modules['__main__'].Submission.training = lambda *_, **__: answer
     """,
     "sends_long_strings": """
         facts = {"signature": "(" * 2**19, "stops": "a" * 2**18, "code": "x" * 2**17}
