@@ -9,7 +9,8 @@ import zipfile
 from itertools import pairwise
 from typing import NamedTuple
 
-SIZE_LIMIT = 2**25  # bytes; a notebook with its images has a few MB
+from nst.grading.protocol import SIZE_LIMIT
+
 CELL_LIMIT = 1000
 MARKER = re.compile(r"^# ?(?:In ?\[|%%)", re.M)  # of a cell in a script
 BLOCK = re.compile(r"^(?:def|class|import|from|@)\b", re.M)  # at the left margin

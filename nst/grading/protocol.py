@@ -12,6 +12,7 @@ import numpy as np
 
 LENGTHS = struct.Struct("<II")
 HEADER_LIMIT, ARRAYS_LIMIT = 2**20, 2**26  # bytes
+SIZE_LIMIT = 2**25  # bytes of a submission; a notebook with its images has a few MB
 WALL_CLOCK_FACTOR = 6  # wall-clock limit of a request, as a multiple of its CPU limit
 DTYPES = {"<f4", "<f8", "<i4", "<i8", "|u1", "|b1"}
 

@@ -6,8 +6,8 @@ import stat
 from pathlib import Path
 
 from nst.assignment.spec import FUNCTIONS
+from nst.grading.protocol import SIZE_LIMIT
 
-SIZE_LIMIT = 2**25  # bytes; a notebook with its images has a few MB
 ENDINGS = (".ipynb", ".ipynb.txt", ".ipynb.json", ".html", ".htm", ".zip")
 DEFINES = re.compile(rb"\bdef (" + "|".join(FUNCTIONS).encode() + rb")\b", re.I)
 

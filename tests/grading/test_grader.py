@@ -60,7 +60,7 @@ RIGHT = {  # notebooks that are right, by edits of their cells; each holds what 
         "model_nn(sess, generated_image) => model_nn(sess=sess, input_image=generated_image)",
     ],
     "names of its own": [
-        "sess = tf.InteractiveSession() => session = tf.InteractiveSession()",
+        "sess = tf.InteractiveSession() => session = tf.Session()",
         "sess.run(model['input'].assign(c => session.run(model['input'].assign(c",
         "sess.run(model['input'].assign(s => session.run(model['input'].assign(s",
         "a_C = sess => a_C = session",

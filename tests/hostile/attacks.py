@@ -153,7 +153,7 @@ ATTACKS = {
         return space[name](*arguments)
     """,
     "takes_an_installed_copy": """
-        places = [*sys.path, PACKAGES, *glob.glob('/usr/**/*-packages', recursive=True)]
+        places = [*sys.path, PACKAGES, *glob.glob('/usr/lib/*/*-packages')]
         for path in places:
             for file in glob.glob(path + '/nst/assignment/*.py'):
                 if '/stage/' not in file:
