@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import numpy as np
 
-from nst.assignment.hints import explain
+from nst.assignment.hints import DIES, explain
 from nst.assignment.spec import FUNCTIONS, PUBLISHED, TRAINING
 from nst.assignment.verdict import Verdict, draw, judge
 from nst.core.tensorflow import import_tensorflow
@@ -127,9 +127,7 @@ class Examination:
     def _ask(self, action, share, arrays=None, **details):
         limit = share * self._grader.limit
         request = {"do": action, "limit": limit, **details}
-        fields, arrays = self._sandbox.ask(request, arrays, WALL_CLOCK_FACTOR * limit + GRACE)
-        printed = fields.pop("printed", 0)
-        return (fields | {"printed": printed} if action == "try_function" else fields), arrays
+        return self._sandbox.ask(request, arrays, WALL_CLOCK_FACTOR * limit + GRACE)
 
     def _run_notebook(self):
         """Run the notebook up to model_nn, again in a new sandbox if its last one has ended.
@@ -137,10 +135,9 @@ class Examination:
         A cell that ends its process, or takes too long, runs once more with nothing but its
         definitions, then not at all.
         """
-        reason = "it ends Python itself."
         while self._sandbox is None or self._sandbox.gone:
             if self._started == SANDBOXES:
-                raise SandboxDied(reason)
+                raise SandboxDied(DIES)
             self._sandbox = self._grader.pool.take(first=self._started == 0)
             self._started += 1
             with suppress(SandboxDied):
