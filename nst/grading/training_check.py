@@ -240,7 +240,7 @@ class Check:
 
     def _image_diagnosis(self, cost, name, other):
         meant = "content_image" if cost == "J_content" else "style_image"
-        image = self._trace.images[meant]
+        image = self._trace.images.get(meant, self._trace.images[name])
         if image.min() >= 0 and image.max() > 255 - CONFIG.MEANS.min():  # which assign refuses
             return f"{meant} is not normalized: reshape_and_normalize_image subtracts the MEANS."
         if name in ("the start image", "zeros", other):
