@@ -223,9 +223,12 @@ def remove(folder):
 
     The system's own commands do it: Python's recursion ends at a thousand folders.
     """
+    commands = [["rm", "-rf", folder]]
     if not os.path.islink(folder):
-        subprocess.run(["chmod", "-R", "u+rwx", folder], stderr=subprocess.DEVNULL)
-    subprocess.run(["rm", "-rf", folder], stderr=subprocess.DEVNULL)
+        commands.insert(0, ["chmod", "-R", "u+rwx", folder])
+    for command in commands:
+        with suppress(OSError):
+            subprocess.run(command, env={"PATH": "/usr/bin:/bin"}, stderr=subprocess.DEVNULL)
 
 
 # --- bubblewrap --------------------------------------------------------------------------------
