@@ -4,6 +4,8 @@ They follow SciPy's documentation of that version: arrays of uint8 are taken as 
 are stretched from their own range to 0-255.
 """
 
+from pathlib import Path
+
 import numpy as np
 from PIL import Image
 
@@ -14,8 +16,14 @@ INTERPOLATIONS = {"cubic": "BICUBIC"}  # all others have Pillow's names
 
 def imread(name, flatten=False, mode=None):
     """Read a picture: uint8 of shape (H, W, 3) for RGB; `flatten` gives gray, float32."""
-    with open_picture(name) as image:
-        return fromimage(image, flatten, mode)
+    try:
+        with open_picture(name) as image:
+            return fromimage(image, flatten, mode)
+    except FileNotFoundError as error:
+        if Path(name).parent.name != "images":
+            raise
+        # the course's pictures are not part of this project
+        raise FileNotFoundError(f"{error}, or put your copy of it into images/") from None
 
 
 def fromimage(im, flatten=False, mode=None):

@@ -52,3 +52,6 @@ def test_toimage_and_fromimage_are_inverse():
 def test_a_picture_that_is_missing_gets_one_sentence(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"louvre\.jpg not found: "):
         scipy_misc.imread(tmp_path / "louvre.jpg")
+    message = r"louvre\.jpg not found: .*, or put your copy of it into images/$"
+    with pytest.raises(FileNotFoundError, match=message):
+        scipy_misc.imread("images/louvre.jpg")
