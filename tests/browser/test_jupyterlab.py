@@ -28,6 +28,7 @@ from tests.conftest import ROOT
 pytestmark = pytest.mark.browser
 
 LESSONS = sorted(path.name for path in LAB.parent.glob("Lesson_*.ipynb"))
+ERROR = "[data-mime-type$=error], [data-mime-type$=stderr]"  # an output
 
 
 @pytest.fixture
@@ -110,7 +111,7 @@ def test_a_student_runs_all_cells_and_watches_the_picture_evolve(page, address, 
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     cells = panel.locator(".jp-CodeCell")
     finished = cells.last.locator(".jp-InputPrompt", has_text=re.compile(r"\[\d+\]"))
-    errors = panel.locator("[data-mime-type$=error], [data-mime-type$=stderr]")
+    errors = panel.locator(ERROR)
     training = cells.filter(has_text="model_nn(sess, generated_image")
     try:
         finished.or_(errors).first.wait_for(timeout=5 * MINUTE)
@@ -137,7 +138,7 @@ def run_cell(page, panel, text):
     cell.locator(".cm-content").click()
     page.keyboard.press("Control+Enter")
     done = cell.locator(".jp-InputPrompt", has_text=re.compile(r"\[\d+\]"))
-    done.or_(cell.locator("[data-mime-type$=error]")).first.wait_for(timeout=MINUTE)
+    done.or_(cell.locator(ERROR)).first.wait_for(timeout=MINUTE)
     return cell
 
 
@@ -166,7 +167,7 @@ def test_what_the_package_says_is_said_last_in_a_renamed_notebook(page, address,
     panel = show(page, address, "Ann's try.ipynb")
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-    error = panel.locator("[data-mime-type$=error]")
+    error = panel.locator(ERROR)
     try:
         error.wait_for(timeout=5 * MINUTE)
         error.scroll_into_view_if_needed()
