@@ -164,6 +164,3 @@ def yes_or_no(text):
 def user_path(text):
     """Parse an option that names a file or a folder, which may begin with ~."""
     return Path(os.path.expanduser(text))
-
-
-own_path = user_path  # the name before it followed the field's

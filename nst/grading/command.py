@@ -13,7 +13,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 
-from nst.core.cli import Parser, own_path, whole_number
+from nst.core.cli import Parser, user_path, whole_number
 from nst.grading import students
 from nst.grading.reports import (
     COLUMNS,
@@ -223,12 +223,12 @@ def _parser():
         "has the command.",
     )
     parser.add_argument(
-        "paths", nargs="+", type=own_path, metavar="path", help="a notebook, a .py, or a folder"
+        "paths", nargs="+", type=user_path, metavar="path", help="a notebook, a .py, or a folder"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument(
         "--report",
-        type=own_path,
+        type=user_path,
         metavar="report.html",
         help="write a page, spreadsheets (.csv) and a folder of feedback; continue an earlier one",
     )
@@ -238,7 +238,7 @@ def _parser():
         metavar="content_cost:3,...",
         help="points of each function, default: 1 each",
     )
-    parser.add_argument("--roster", type=own_path, metavar="class.csv", help="list of the class")
+    parser.add_argument("--roster", type=user_path, metavar="class.csv", help="list of the class")
     parser.add_argument("--strict", action="store_true", help="end with status 1 if anything fails")
     parser.add_argument(
         "--jobs",
