@@ -15,7 +15,7 @@ from nst.studio import worker
 
 PAINTINGS = ("impressionist", "starry_swirl", "kashi", "blue_abstract")
 STROKES = {"fine": 0.5, "medium": 1.0, "large": 2.0}
-COLORS = {"painting's": "style", "photograph's": "content"}
+COLORS = {"painting's": "style", "photo's": "content"}
 SIZES = (400, 600, 800, 1200, 1600, 2400)  # pixels, the longest side
 WAITING = "Waiting for the painter, which paints one picture at a time"
 
@@ -23,11 +23,11 @@ WAITING = "Waiting for the painter, which paints one picture at a time"
 def build_page():
     """Return the page, a gradio.Blocks."""
     with gr.Blocks(title="Neural style transfer", delete_cache=(3600, 86400)) as page:
-        gr.Markdown("# Neural style transfer\nPaint a photograph in the style of a painting.")
+        gr.Markdown("# Neural style transfer\nPaint a photo in the style of a painting.")
         with gr.Row():
             with gr.Column(scale=3):
                 with gr.Row():
-                    content = add_upload("Photograph", "cat", "coffee")
+                    content = add_upload("Photo", "cat", "coffee")
                     style = add_upload("Painting", *(f"{name}_800x600" for name in PAINTINGS))
                 with gr.Row():
                     strength = gr.Radio([*STRENGTHS.items()], value=0.5, label="Strength")
@@ -63,7 +63,7 @@ async def paint(content, style, size, strength, strokes, colors):
     settings = {"size": size, "strength": strength, "strokes": strokes, "colors": colors}
     try:
         if len(paths) < 2:
-            raise ValueError("upload a photograph and a painting first, or choose examples")
+            raise ValueError("upload a photo and a painting first, or choose examples")
         begun, path = time.monotonic(), unused_output_path(paths[0], paths[1:])
         async with aclosing(worker.paint(*paths, **settings)) as painting:
             async for image, done, left in painting:
@@ -75,18 +75,13 @@ async def paint(content, style, size, strength, strokes, colors):
         yield gr.skip(), f"Finished in {format_duration(seconds)}", list_sizes(seconds / size)
     except (RuntimeError, *worker.EXPECTED) as error:
         yield gr.skip(), "", gr.skip()
-        raise error_box(error, paths) from None
+        text = str(error)
+        for path in paths:  # of uploads: only their names mean something to the user
+            text = text.replace(path, os.path.basename(path))
+        raise gr.Error(html.escape(text, quote=False), print_exception=False) from None
 
 
 def list_sizes(rate):
     """Update the sizes with the time of each: the work grows about as the side, not the area."""
     times = [format_duration(max(10, round(rate * size, -1))) for size in SIZES]
     return gr.update(choices=[(f"{s}, about {t}", s) for s, t in zip(SIZES, times, strict=True)])
-
-
-def error_box(error, paths):
-    """Return a Gradio error that shows a message, with uploads' names in place of their paths."""
-    text = str(error)
-    for path in paths:
-        text = text.replace(path, os.path.basename(path))
-    return gr.Error(html.escape(text, quote=False), print_exception=False)

@@ -18,8 +18,7 @@ LAUNCH |= {"footer_links": [], "quiet": True, "prevent_thread_lock": True}
 
 def main(arguments=None):
     """Run the command `nst studio`."""
-    parser = Parser(prog="nst studio", epilog="example: nst studio --port 9000")
-    parser.description = "Open a page in the browser to paint on."
+    parser = Parser(prog="nst studio", description=__doc__, epilog="example: nst studio --port=80")
     parser.add_argument("--host", default=LOCAL[0], help=f"another address needs {PASSWORD}")
     parser.add_argument("--port", type=whole_number(1), help="default: a free one from 7860 on")
     args = parser.parse_args(arguments)

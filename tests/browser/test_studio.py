@@ -20,7 +20,7 @@ expect.set_options(timeout=5 * MINUTE)
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    """Files to upload: a photograph, which is a small strip, and files to be refused."""
+    """Files to upload: a photo, which is a small strip, and files to be refused."""
     folder = tmp_path_factory.mktemp("files")
     Image.open(ROOT / "images" / "ruins.jpg").crop((0, 100, 400, 160)).save(folder / "photo.png")
     (folder / "notes.txt").write_text("To do")
@@ -68,7 +68,7 @@ def press(tab, name):
 
 
 def upload(tab, path):
-    """Upload a photograph, and wait until the page has it."""
+    """Upload a photo, and wait until the page has it."""
     with tab.expect_response(re.compile("/upload")):
         tab.locator("input[type=file]").first.set_input_files(path)
     expect(tab.get_by_role("button", name="Remove Image")).to_have_count(2)
@@ -87,7 +87,7 @@ def painters(process):
 
 
 @pytest.mark.parametrize("width", [400, 1280])
-def test_a_person_paints_a_photograph(visit, files, studio, width):
+def test_a_person_paints_a_photo(visit, files, studio, width):
     tab = visit(width)
     upload(tab, files / "photo.png")
     paint(tab, 2400)
@@ -116,7 +116,7 @@ def test_refusals_are_shown_in_one_sentence(visit, files):
     tab = visit()
     error = tab.get_by_test_id("toast-text").last
     press(tab, "Paint")
-    expect(error).to_contain_text("upload a photograph")
+    expect(error).to_contain_text("upload a photo")
     for name, words in {"notes.txt": "notes.txt", "film.jpg": "maximum allowed size"}.items():
         tab.locator("input[type=file]").first.set_input_files(files / name)
         expect(error).to_contain_text(words)
@@ -132,12 +132,12 @@ def test_the_page_is_used_by_keyboard(visit, files):
     tab = visit()
     upload(tab, files / "photo.png")
     tab.get_by_role("radio", name="medium").first.focus()
-    for steps in (1, 3, 2):  # to strong, large, and the photograph's colors
+    for steps in (1, 3, 2):  # to strong, large, and the photo's colors
         for key in [*["Tab"] * steps, "Space"]:
             tab.keyboard.press(key)
     for key in ("Tab", "Tab", "Enter"):  # over the size to Paint
         tab.keyboard.press(key)
-    for name in ("strong", "large", "photograph's"):
+    for name in ("strong", "large", "photo's"):
         expect(tab.get_by_role("radio", name=name)).to_be_checked()
     tab.get_by_text("Finished in").wait_for()
 
