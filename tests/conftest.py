@@ -64,6 +64,7 @@ def untouched(monkeypatch):
 @pytest.fixture
 def shell(untouched, monkeypatch):
     monkeypatch.delenv("JPY_SESSION_NAME", raising=False)  # of a notebook that runs these tests
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])  # IPython replaces it
     shell = InteractiveShell.instance()
     # the history of errors, which nothing reads: each costs a traceback of its own
     monkeypatch.setattr(shell, "_format_exception_for_storage", lambda *_: None, raising=False)

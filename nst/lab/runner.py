@@ -48,6 +48,8 @@ PACKAGE_DIR = str(PACKAGE.parent)
 log = logging.getLogger(__name__)  # silence nbclient's logging; errors are reported below
 log.addHandler(logging.NullHandler())
 log.propagate = False
+# a kernel that dies early closes a socket that its client still reads from
+logging.getLogger("tornado").setLevel(logging.CRITICAL + 1)
 
 
 def _tagged(notebook):
