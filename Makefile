@@ -94,7 +94,7 @@ test-attacks: $(VENV)/installed-for-tests ## hand hostile submissions to the gra
 	@$(BIN)/python -m pytest -m hostile tests/hostile
 
 test-ctrl-c: $(VENV)/installed-for-tests ## stop the lab at every cell's end, and at other moments
-	@$(BIN)/python -m pytest -m slow tests/lab/test_ctrl_c.py
+	@$(BIN)/python -m pytest -m slow tests/lab
 
 test-browser: $(VENV)/installed-for-tests $(VENV)/installed-for-studio ## open the lab in JupyterLab, and the studio, in a headless Chromium
 	@$(BIN)/python -m pytest --numprocesses=0 -m browser tests/browser

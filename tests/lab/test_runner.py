@@ -51,7 +51,13 @@ def seeded_moments():
     return ends + random.Random(0).sample(others, 12) + start
 
 
-@pytest.mark.parametrize("moment", seeded_moments())
+MOMENTS = [  # a quarter of them in every run, the others if the marker `slow` asks for them
+    moment if number % 4 == 0 else pytest.param(moment, marks=pytest.mark.slow)
+    for number, moment in enumerate(seeded_moments())
+]
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
 def test_ctrl_c_at_any_moment_ends_the_run(tmp_path, monkeypatch, moment):
     """No cell after the one under way ends by itself, so a run that went on would not end."""
     monkeypatch.setattr(StruckClient, "moment", moment)
