@@ -90,7 +90,8 @@ def check_figures(panel, notebook):
     """Check that each figure of a notebook's file shows in its panel."""
     cells = nbformat.read(notebook, as_version=4).cells
     outputs = [output for cell in cells for output in cell.get("outputs", [])]
-    pictures = sum("image/jpeg" in output.get("data", {}) for output in outputs)
+    kinds = [kind for output in outputs for kind in output.get("data", {})]
+    pictures = sum(kind.startswith("image/") for kind in kinds)
     figures = "".join(c.source for c in cells if c.cell_type == "markdown").count("![")
     images = panel.locator(".jp-RenderedMarkdown img, .jp-RenderedImage img")
     expect(images).to_have_count(pictures + figures, timeout=MINUTE)
