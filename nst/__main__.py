@@ -3,8 +3,9 @@
 import difflib
 import importlib
 import os
-import signal
 import sys
+
+from nst.core.interrupts import exit_now, on_interrupt
 
 COMMANDS = {  # name: (module that has its main, what it does)
     "lab": ("nst.lab.jupyterlab", "open the lab in JupyterLab"),
@@ -27,12 +28,11 @@ def main():
             stream.reconfigure(errors="replace")
     name, arguments = (sys.argv[1] if sys.argv[1:] else "--help"), sys.argv[2:]
     if name in COMMANDS:
-        signal.signal(signal.SIGINT, _exit_immediately)
         # jsonschema, which validates notebooks, takes 1.5 s to compile this grammar of web
         # addresses; without it addresses are not checked, and notebooks have none
         sys.modules.setdefault("rfc3987_syntax", None)
-        command = importlib.import_module(COMMANDS[name][0]).main
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        with on_interrupt(exit_now):  # during imports, a KeyboardInterrupt would print a traceback
+            command = importlib.import_module(COMMANDS[name][0]).main
         try:
             return command(from_environment(arguments))
         except KeyboardInterrupt:
@@ -46,12 +46,6 @@ def main():
     for command, (_, what) in COMMANDS.items():
         print(f"  nst {command:10} {what}")
     print("\nnst COMMAND --help lists its options; example: nst run photo.jpg")
-
-
-def _exit_immediately(*_):
-    """Exit immediately; during imports a KeyboardInterrupt would print a traceback."""
-    os.write(2, b"\nStopped\n")
-    os._exit(128 + signal.SIGINT)
 
 
 def _check_folder():

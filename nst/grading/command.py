@@ -8,12 +8,12 @@ import hashlib
 import json
 import os
 import queue
-import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 from nst.core.cli import Parser, user_path, whole_number
+from nst.core.interrupts import on_interrupt
 from nst.grading import students
 from nst.grading.reports import (
     COLUMNS,
@@ -49,7 +49,7 @@ def grade_all(submissions, limit, jobs, show):
     whether all were graded, and Ctrl-C did not end it
     """
     jobs, events = jobs or _default_jobs(), queue.SimpleQueue()
-    with _ctrl_c_to(events), ThreadPoolExecutor(jobs) as threads:
+    with on_interrupt(lambda *_: events.put(None)), ThreadPoolExecutor(jobs) as threads:
         try:
             pool = SandboxPool(jobs, len(submissions))
         except OSError as error:
@@ -69,16 +69,6 @@ def grade_all(submissions, limit, jobs, show):
             for future in futures:
                 future.cancel()
     return count == len(submissions)
-
-
-@contextmanager
-def _ctrl_c_to(events):
-    """Turn Ctrl-C into an event, None, that interrupts nothing."""
-    before = signal.signal(signal.SIGINT, lambda *_: events.put(None))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _graded(futures, events):

@@ -1,4 +1,4 @@
-"""L-BFGS as a loop that its caller can watch and leave: the painter's, and SciPy's.
+"""L-BFGS in float32, as a loop that its caller can watch and leave.
 
 SciPy's works in float64, on copies: 48 bytes per pixel for each step that it remembers, and as much
 again for its work space. At 4000×3000 that is 4 GB, and at 400×300, with ten steps, it takes 31 ms
@@ -11,9 +11,6 @@ Adam, which also keeps two images, to 13.4 at the best of four rates.
 """
 
 import math
-import os
-import queue
-import threading
 from collections import deque
 
 import numpy as np
@@ -92,91 +89,3 @@ def _dot(a, b):
     """Return the inner product of two images, without BLAS: its threads would keep cores busy."""
     rows = np.einsum("bhwc,bhwc->bh", a, b)
     return float(rows.sum(dtype=np.float64))
-
-
-# --- SciPy's, for lessons 2, 3 and 6 -------------------------------------------------------------
-
-
-class _Stop(Exception):
-    """Ends SciPy's loop."""
-
-
-def descend(evaluate, start, count):
-    """Descend from `start` by L-BFGS; yield the best image so far after each evaluation.
-
-    SciPy calls back and would not let go, so it runs in a thread of its own; when this generator
-    is closed, the thread ends after the evaluation under way.
-
-    Arguments:
-    evaluate -- function from an image to its cost and gradient
-    start -- image (1, h, w, 3)
-    count -- of evaluations
-
-    Returns:
-    generator of images, float32; raises FloatingPointError where a cost is no number
-    """
-    found, stop = queue.SimpleQueue(), threading.Event()
-    arguments = (evaluate, start, count, found.put, stop)
-    # a daemon: a second Ctrl-C need not wait for the evaluation
-    work = threading.Thread(target=_lbfgs, args=arguments, daemon=True)
-    work.start()
-    try:
-        while (image := found.get()) is not None:
-            if isinstance(image, Exception):
-                raise image
-            yield image
-    finally:
-        stop.set()
-        work.join()
-
-
-def _import_minimize():
-    """Import SciPy's `minimize`, here: it takes 0.2 s.
-
-    OpenBLAS behind it reads its setting when it is loaded; its threads would keep the cores busy in
-    TensorFlow's turns, which doubles the time of a small picture.
-    """
-    before = os.environ.get("OPENBLAS_NUM_THREADS")
-    os.environ["OPENBLAS_NUM_THREADS"] = before or "1"
-    from scipy.optimize import minimize
-
-    if before is None:
-        del os.environ["OPENBLAS_NUM_THREADS"]
-    return minimize
-
-
-def _lbfgs(evaluate, start, count, report, stop):
-    """Run SciPy's L-BFGS for `count` evaluations; report the best image after each, then None.
-
-    Arguments:
-    report -- function that takes an image, an exception or None, the end
-    stop -- threading.Event that ends the descent early
-    """
-    minimize = _import_minimize()
-    # SciPy's first step has length 1: let that be FIRST_STEP
-    scale = FIRST_STEP * math.sqrt(start.size)
-    best, least, left = start, math.inf, count
-
-    def function(x):
-        nonlocal best, least, left
-        if stop.is_set() or not left:
-            raise _Stop
-        image = (scale * x).reshape(start.shape).astype(np.float32)
-        cost, gradient = evaluate(image)
-        _check(cost, gradient)
-        left -= 1
-        if cost < least:
-            best, least = image, cost
-        report(best)
-        return float(cost), scale * gradient.ravel().astype(np.float64)
-
-    try:
-        memory = min(MEMORY, max(1, count - 1))  # 48 bytes a pixel each
-        options = {"maxcor": memory, "maxiter": 10 * count, "ftol": 0, "gtol": 0}
-        x = start.ravel().astype(np.float64) / scale
-        minimize(function, x, jac=True, method="L-BFGS-B", options=options)
-    except _Stop:
-        pass
-    except Exception as error:  # for the thread that waits
-        report(error)
-    report(None)

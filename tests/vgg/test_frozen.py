@@ -10,7 +10,7 @@ import tensorflow.compat.v1 as tf
 
 from nst.core import hardware
 from nst.vgg import network
-from nst.vgg.frozen import KERNEL_STRATEGIES, Activations, frozen_convolution, moments, rotate_180
+from nst.vgg.frozen import KERNEL_STRATEGIES, Activations, frozen_convolution, rotate_180
 
 pytestmark = pytest.mark.numbers
 HEIGHT, WIDTH = 21, 34  # odd once halved: SAME padding shows
@@ -282,24 +282,3 @@ def test_an_array_is_cast_to_the_type_that_an_operation_asks_for():
         assert sess.run(tf.convert_to_tensor(array, tf.float64)).dtype == np.float64
         np.testing.assert_array_equal(sess.run(tf.constant(array)), array)
         np.testing.assert_array_equal(sess.run(array + tf.ones([2, 3])), array + 1)
-
-
-# --- Gram matrices -------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("dtype", "slack"), [("float32", 1e-5), ("bfloat16", 0.02)])
-def test_moments_and_their_gradient_are_numpy_s(dtype, slack):
-    A = RNG.normal(1, 2, (15, 4)).astype(tf.as_dtype(dtype).as_numpy_dtype)
-    of_gram, of_mean = RNG.normal(size=(4, 4)), RNG.normal(size=4)
-    with tf.Graph().as_default(), tf.Session() as sess:
-        a = tf.constant(A)
-        found = moments(a)
-        slopes = [tf.constant(slope, tf.float32) for slope in (of_gram, of_mean)]
-        (slope,) = tf.gradients(found, a, slopes)
-        assert slope.dtype == a.dtype
-        gram, mean, gradient = sess.run([*found, tf.cast(slope, tf.float32)])
-    A = A.astype(np.float64)
-    np.testing.assert_allclose(gram, A.T @ A / 15, rtol=1e-5)
-    np.testing.assert_allclose(mean, A.mean(axis=0), rtol=1e-5)
-    expected = (A @ (of_gram + of_gram.T) + of_mean) / 15
-    np.testing.assert_allclose(gradient, expected, rtol=slack, atol=slack)
