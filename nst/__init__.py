@@ -3,6 +3,8 @@
 
 def load_ipython_extension(ipython):
     """Turn the kernel of `ipython` into one of 2018: what `%load_ext nst` calls."""
-    from nst.lab.tf1 import load_ipython_extension as load  # here: `python -m nst` starts at once
+    from nst.lab.tf1 import (
+        load_ipython_extension as load,
+    )  # here, so that `python -m nst` starts quickly
 
     load(ipython)

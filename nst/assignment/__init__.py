@@ -1,1 +1,1 @@
-"""What the assignment asks for, and how an answer is judged."""
+"""The assignment: its functions, blanks and public tests, and the judging of answers."""

@@ -1,4 +1,4 @@
-"""What each function should give, in NumPy, and which mistakes give what it gave instead."""
+"""Reference values of each function, in NumPy, and the mistakes that explain a wrong value."""
 
 import itertools
 from functools import partial

@@ -1,1 +1,1 @@
-"""What every part uses: settings, files, images, memory, the command line, TensorFlow's import."""
+"""Shared parts: settings, files, images, memory, command-line types, TensorFlow's import."""

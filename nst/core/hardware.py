@@ -1,4 +1,4 @@
-"""What the processor can do, and which kernels are fast on it.
+"""The processor's features, and the kernels that are fast on it.
 
 Imported before TensorFlow, which reads its environment variables once.
 """

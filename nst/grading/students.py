@@ -1,4 +1,4 @@
-"""Who handed in a submission, how many points it gets, and what a class got wrong most."""
+"""Students: their names, their points, and the most common mistake of a class."""
 
 import argparse
 import csv

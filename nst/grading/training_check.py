@@ -37,7 +37,7 @@ NEEDS = {  # cost: the functions that compute it
 
 
 class TrainingTrace(NamedTuple):
-    """What the notebook's training gave."""
+    """Images, costs and layers of a notebook's training step."""
 
     layers: list  # of (name, weight)
     images: dict  # name in the notebook: array (1, n_H, n_W, 3), where the training's may be

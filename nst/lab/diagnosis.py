@@ -73,7 +73,7 @@ def load_ipython_extension(shell):
 class _NotSetUp(InputRejected):
     def _render_traceback_(self):
         return [
-            "This kernel has just started and knows nothing of the cells above:",
+            "This kernel has just started and has not run the cells above:",
             "run them first, in their order (in the menu: Run, Run All Above Selected Cell)",
         ]
 

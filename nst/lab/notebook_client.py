@@ -57,7 +57,9 @@ class TerminalClient(NotebookClient):
         self.interrupted = True
 
     def _interrupt_kernel(self):
-        self.progress.print("  stopping; Ctrl-C again ends the run at once, and saves nothing more")
+        self.progress.print(
+            "  stopping; press Ctrl-C again to end the run immediately without saving more"
+        )
         if os.name != "nt":  # on Windows, Ctrl-C reaches the kernel by itself
             self._soon(lambda: self.km.interrupt_kernel())
 

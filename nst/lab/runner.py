@@ -233,7 +233,7 @@ def _write(notebook, path):
 
 
 def modified(path):
-    """Return when a file was written, by its disk's clock, or None if it is not there."""
+    """Return when a file was written, by its disk's clock, or None if it does not exist."""
     try:
         return path.stat().st_mtime_ns
     except OSError:
@@ -348,7 +348,8 @@ def main(arguments=None):
         if output_dir / "state.npz" in changed(before):
             again = f"continue from its last report: {command_to_go_on(args)}"
         sys.exit(
-            f"\nthe notebook's kernel died, perhaps because memory ran out: make room and {again}"
+            "\nthe notebook's kernel died, perhaps because memory ran out: close other programs "
+            f"and {again}"
         )
     _report(args, changed(before), time.monotonic() - start, stopped)
 

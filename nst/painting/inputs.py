@@ -16,7 +16,7 @@ RIM = 0.01  # share of a style image's sides that is cut off: canvas edges, a sc
 
 
 class Sources(NamedTuple):
-    """What a picture is painted from.
+    """The input images of a painting, and the settings for reading them.
 
     Attributes:
     content -- path of the photo

@@ -40,7 +40,7 @@ CELLS = {name: receptive_field(name)[0] for name in {*STYLE_LAYERS, CONTENT_LAYE
 
 
 class Target(NamedTuple):
-    """What the network measures of the style images; a sum weighted by shares mixes several."""
+    """Statistics of one style image, or the weighted mean of several."""
 
     textures: dict  # from the style layers' names to the three arrays of `statistics`
     content: tuple  # mean square and means (n_C,) of CONTENT_LAYER, for `content_unit`
@@ -50,7 +50,7 @@ class Target(NamedTuple):
         """Return the weighted mean of several.
 
         The sum of weighted squared distances from several targets is least at their weighted mean,
-        so several style images take no more time than one.
+        so several style images take the same time as one.
         """
 
         def mean(*arrays):

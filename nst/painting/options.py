@@ -1,4 +1,4 @@
-"""What the command, the studio and the gallery share; importing it does not import TensorFlow."""
+"""Options that command, studio and gallery share; importing this does not import TensorFlow."""
 
 from itertools import count
 from pathlib import Path

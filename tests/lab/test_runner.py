@@ -108,7 +108,7 @@ def test_a_second_ctrl_c_ends_a_cell_that_heeds_none(tmp_path, capfd):
     assert kernels() == []
     said = capfd.readouterr()
     assert said.out.strip() == (
-        "stopping; Ctrl-C again ends the run at once, and saves nothing more"
+        "stopping; press Ctrl-C again to end the run immediately without saving more"
     )
     assert said.err == ""
 
@@ -284,13 +284,13 @@ def test_a_kernel_that_is_killed_gets_one_sentence(tmp_path, capfd, monkeypatch)
     path = write_notebook(tmp_path / "some.ipynb", kill)
     assert refused(path, "--output", tmp_path / "made") == (
         "the notebook's kernel died, perhaps because memory ran out: "
-        "make room and choose a smaller size"
+        "close other programs and choose a smaller size"
     )
     state = f"open({str(tmp_path / 'made' / 'state.npz')!r}, 'w').close()\n"
     write_notebook(path, state + kill)
     said = refused(path, "--output", tmp_path / "made")
     assert "\n" not in said
-    assert "make room and continue from its last report: " in said
+    assert "close other programs and continue from its last report: " in said
     assert said.endswith(f"run --output={tmp_path / 'made'} --resume=1 {path}")
     assert capfd.readouterr() == ("", "")
 
