@@ -35,8 +35,3 @@ def output_paths(content, styles, folder=WORKPLACE / "output"):
     stems = "_".join(Path(path).stem for path in (content, *styles))
     for number in count(1):
         yield Path(folder, f"{stems}{'' if number == 1 else f'_{number}'}.jpg")
-
-
-def unused_output_path(content, styles, folder=WORKPLACE / "output"):
-    """Return the first of `output_paths` that does not exist."""
-    return next(path for path in output_paths(content, styles, folder) if not path.exists())

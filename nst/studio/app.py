@@ -8,9 +8,10 @@ from contextlib import aclosing
 import gradio as gr
 
 from nst.core.config import PROJECT
+from nst.core.files import reserved_path
 from nst.core.images import save_image
 from nst.core.progress import format_duration
-from nst.painting.options import STRENGTHS, unused_output_path
+from nst.painting.options import STRENGTHS, output_paths
 from nst.studio import worker
 
 PAINTINGS = ("impressionist", "starry_swirl", "kashi", "blue_abstract")
@@ -64,13 +65,14 @@ async def paint(content, style, size, strength, strokes, colors):
     try:
         if len(paths) < 2:
             raise ValueError("upload a photo and a painting first, or choose examples")
-        begun, path = time.monotonic(), unused_output_path(paths[0], paths[1:])
-        async with aclosing(worker.paint(*paths, **settings)) as painting:
-            async for image, done, left in painting:
-                save_image(path, image)
-                text = f"{done:.0%} done" + (f", {format_duration(left)} left" if left else "")
-                bar = f'<progress value="{done}" style="width: 100%"></progress><br>{text}'
-                yield gr.update(value=path, label=os.path.relpath(path)), bar, gr.skip()
+        begun, names = time.monotonic(), output_paths(paths[0], paths[1:])
+        with reserved_path(names) as path:
+            async with aclosing(worker.paint(*paths, **settings)) as painting:
+                async for image, done, left in painting:
+                    save_image(path, image)
+                    text = f"{done:.0%} done" + (f", {format_duration(left)} left" if left else "")
+                    bar = f'<progress value="{done}" style="width: 100%"></progress><br>{text}'
+                    yield gr.update(value=path, label=os.path.relpath(path)), bar, gr.skip()
         seconds = time.monotonic() - begun
         yield gr.skip(), f"Finished in {format_duration(seconds)}", list_sizes(seconds / size)
     except (RuntimeError, *worker.EXPECTED) as error:

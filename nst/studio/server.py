@@ -12,7 +12,7 @@ from nst.core.config import WORKPLACE
 
 LOCAL = ("127.0.0.1", "localhost")
 PASSWORD = "NST_STUDIO_PASSWORD"  # environment variable, as other users can read a command line
-LAUNCH = {"max_file_size": "256mb", "share": False, "ssr_mode": False, "run_history": False}
+LAUNCH = {"max_file_size": "512mb", "share": False, "ssr_mode": False, "run_history": False}
 LAUNCH |= {"footer_links": [], "quiet": True, "prevent_thread_lock": True}
 
 

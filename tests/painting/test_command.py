@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -126,16 +127,10 @@ def test_weights_of_styles_follow_a_colon(tmp_path):
     assert paint_command.weighted(str(odd)) == (str(odd), 1)
 
 
-def test_the_result_has_an_unused_name(tmp_path):
-    names = []
-    for _ in range(3):
-        path = options.unused_output_path(
-            "a/photo.jpg", {"b/one.png": 1, "two.jpg": 1}, tmp_path / "output"
-        )
-        names.append(path.relative_to(tmp_path).as_posix())
-        path.parent.mkdir(exist_ok=True)
-        path.touch()
-    assert names == [f"output/photo_one_two{n}.jpg" for n in ("", "_2", "_3")]
+def test_results_are_named_by_photo_and_styles(tmp_path):
+    paths = options.output_paths("a/photo.jpg", {"b/one.png": 1, "two.jpg": 1}, tmp_path)
+    names = [path.relative_to(tmp_path).as_posix() for path in islice(paths, 3)]
+    assert names == [f"photo_one_two{n}.jpg" for n in ("", "_2", "_3")]
 
 
 @pytest.mark.parametrize(
