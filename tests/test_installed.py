@@ -188,6 +188,8 @@ def test_the_lab_s_notebook_runs_alone_in_an_empty_folder(python, weights, tmp_p
     parameters.source = parameters.source.replace("= 400", "= 48").replace("= 200", "= 2")
     nbformat.write(notebook, tmp_path / "my lab.ipynb")
     python("-m", *tool.split(), tmp_path / "my lab.ipynb", "--output", tmp_path / "done.ipynb")
+    executed = (tmp_path / "done.ipynb").read_text()
+    assert "Iteration 0 of pyramid.jpg and impressionist.jpg with 8-bit weights:" in executed
     assert {"my lab.ipynb", "output"} <= {path.name for path in tmp_path.iterdir()}
     assert (tmp_path / "output" / "generated_image.jpg").exists()
 

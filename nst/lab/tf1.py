@@ -50,7 +50,7 @@ def install():
     _install_imageio()
     for old, new in {"ANTIALIAS": "LANCZOS", "CUBIC": "BICUBIC", "LINEAR": "BILINEAR"}.items():
         vars(Image).setdefault(old, Image.Resampling[new])  # Pillow 10 dropped them
-    np.set_printoptions(legacy="1.13")  # 6.76559; NumPy 2 prints 6.7655926
+    _install_printing()
     for name in ("bool", "int", "float", "complex", "object", "str"):
         vars(np).setdefault(name, getattr(builtins, name))  # NumPy 1.24 dropped np.float and kin
 
@@ -146,6 +146,27 @@ def _install_imageio():
         return write(uri, im, format, **kwargs)
 
     imageio.imwrite = imageio.imsave = imageio.v2.imwrite = imageio.v2.imsave = imwrite
+
+
+def _install_printing():
+    """Let NumPy print as in 2018: 6.76559, and arrays of float32 with eight decimals.
+
+    NumPy's own "1.13" mode prints an array of float32 with fewer digits than NumPy 1.13 did.
+    """
+    np.set_printoptions(legacy="1.13")
+    numpy_core = "numpy._core" if "numpy._core" in sys.modules else "numpy.core"  # NumPy 1.26
+    arrayprint = sys.modules[f"{numpy_core}.arrayprint"]
+    if arrayprint.FloatingFormat.__module__ == __name__:
+        return  # done before
+
+    class FloatingFormat(arrayprint.FloatingFormat):
+        def __init__(self, data, *args, **kwargs):
+            super().__init__(np.float64(data), *args, **kwargs)
+
+        def __call__(self, x):
+            return super().__call__(np.float64(x))
+
+    arrayprint.FloatingFormat = FloatingFormat
 
 
 def _install_colab():

@@ -119,6 +119,7 @@ with tf.Session() as test:
     J_content = np.random.randn()
     J_style = np.random.randn()
     print('J = ' + str(total_cost(J_content, J_style)))""",
+    f"print(np.float32({PUBLISHED_GA}))",
 ]
 
 
@@ -137,7 +138,7 @@ def test_cells_of_the_assignment_print_the_published_numbers_in_the_lab_s_kernel
         "".join(output.text for output in cell.outputs if output.get("name") == "stdout")
         for cell in executed.cells
     ]
-    shapes, lab_content, _, content, GA, layer, total = printed[len(lab) :]
+    shapes, lab_content, _, content, GA, layer, total, published = printed[len(lab) :]
     assert shapes == "(1, 300, 400, 3) (1, 300, 400, 3)\n"
     assert lab_content == content == "J_content = 6.76559\n"
     assert layer == "J_style_layer = 9.19028\n"
@@ -145,6 +146,11 @@ def test_cells_of_the_assignment_print_the_published_numbers_in_the_lab_s_kernel
     assert GA.startswith("GA = [[")
     numbers = [float(number) for number in re.findall(r"-?\d+\.\d+", GA)]
     np.testing.assert_allclose(numbers, np.ravel(PUBLISHED_GA), rtol=1e-5)
+    assert published == (
+        "[[  6.42230511  -4.42912197  -2.09668207]\n"
+        " [ -4.42912197  19.46583748  19.56387138]\n"
+        " [ -2.09668207  19.56387138  20.6864624 ]]\n"
+    )
 
 
 # --- against NumPy -------------------------------------------------------------------------------

@@ -87,6 +87,14 @@ print(json.dumps([before, tensorflow.keras.layers.Dense.__name__]))
     )
 
 
+def test_numpy_prints_floats_by_one_class():
+    core = "numpy._core" if hasattr(np, "_core") else "numpy.core"
+    assert hasattr(sys.modules[f"{core}.arrayprint"], "FloatingFormat"), (
+        "NumPy changed arrayprint.FloatingFormat, by which nst/lab/tf1.py prints the Gram matrix "
+        "with the digits of 2018"
+    )
+
+
 def test_python_s_instructions_have_the_names_that_the_diagnosis_looks_for():
     code = compile("a = b\ndef f(): return c\nfor d in a: pass", "cell", "exec")
     found = {
