@@ -27,6 +27,7 @@ from nst.core.interrupts import on_interrupt
 from nst.core.memory import free_memory
 from nst.core.progress import format_duration
 from nst.lab.notebook_client import TerminalClient
+from nst.lab.stopped_run import stopped_after
 from nst.lab.working_folder import working_folder
 
 USES_TF1 = re.compile(
@@ -130,6 +131,7 @@ def run(path, output_dir, values):
     Ctrl-C has ended the run; OSError or ValueError.
     """
     notebook = read_notebook(path)
+    _check_stopped_run(notebook, output_dir, values)
     values = installed_values(notebook, output_dir) | values
     if values:
         set_parameters(notebook, values)
@@ -159,6 +161,25 @@ def run(path, output_dir, values):
             _execute(client, folder, environment, copy)
     else:
         _execute(client, path.parent, environment, copy)
+
+
+def _check_stopped_run(notebook, output_dir, values):
+    """Refuse to overwrite a run that was stopped, unless RESUME is given; False removes it."""
+    if not any("RESUME" in notebook.cells[i].source for i in _tagged(notebook)):
+        return
+    last = stopped_after(output_dir)
+    if last is not None and "RESUME" not in values:
+        go_on, again = ("RESUME=1", "RESUME=0") if _by_make() else ("--resume", "--resume=0")
+        raise ValueError(
+            f"{output_dir} has a run that was stopped after iteration {last}: add {go_on} to go on "
+            f"with it, or {again} to start again"
+        )
+    if values.get("RESUME") is False:
+        Path(output_dir, "state.npz").unlink(missing_ok=True)
+
+
+def _by_make():
+    return "MAKELEVEL" in os.environ
 
 
 def _execute(client, folder, environment, copy):
@@ -310,7 +331,7 @@ def command_to_go_on(args):
     given["resume"] = "1"
     if args.notebook == LAB:
         del given["notebook"]
-    if "MAKELEVEL" in os.environ and not args.weights:
+    if _by_make() and not args.weights:
         return shlex.join(["make", "run", *(f"{k.upper()}={v}" for k, v in given.items())])
     notebook = [given.pop("notebook")] if "notebook" in given else []
     python = [] if shutil.which("nst") else [Path(sys.executable).name, "-m"]

@@ -24,8 +24,11 @@ from nst.core.interrupts import on_interrupt
 from nst.core.progress import format_duration
 from nst.core.tensorflow import import_tensorflow
 from nst.lab.notebook import PROGRESS_ID
+from nst.lab.stopped_run import stopped_after
 
 tf = import_tensorflow()
+
+_may_be_overwritten = set()  # output folders of stopped runs, once a Run has refused them
 
 
 def close_session():
@@ -132,13 +135,8 @@ class Run:
         self._check_costs()
         if self.num_iterations < 1:
             raise ValueError(f"num_iterations is {self.num_iterations}: ask for 1 or more")
-        stopped_after = self._stopped_runs.pop(self.output_dir, None)
-        if stopped_after is not None and not self._resume:
-            raise ValueError(
-                f"this would overwrite the run that was stopped after iteration {stopped_after}: "
-                "to go on with it, set RESUME = True in the settings cell, run it, then this cell; "
-                "to start again, run this cell once more"
-            )
+        if not self._resume:
+            self._refuse_to_overwrite()
         with ExitStack() as stack:
             stack.enter_context(claimed(self.output_dir))
             check_picture_path(self.output_dir / "0.png")  # before hours of work, not after
@@ -153,10 +151,17 @@ class Run:
             self._stack = stack.pop_all()
         return self
 
-    @property
-    def _stopped_runs(self):
-        """Output folder -> last iteration, of the session's runs that were stopped."""
-        return vars(self._sess).setdefault("stopped_runs", {})
+    def _refuse_to_overwrite(self):
+        """Refuse, once, to overwrite a run that was stopped."""
+        last = stopped_after(self.output_dir)
+        if last is None or self.output_dir in _may_be_overwritten:
+            return
+        _may_be_overwritten.add(self.output_dir)
+        raise ValueError(
+            f"this would overwrite the run that was stopped after iteration {last}: to go on with "
+            "it, set RESUME = True in the settings cell, run it, then this cell; to start again, "
+            "run this cell once more"
+        )
 
     def _check_costs(self):
         """Refuse costs that are not scalar tensors."""
@@ -175,8 +180,8 @@ class Run:
     def __exit__(self, kind, error, traceback):
         with self._stack:
             if kind is _Stopped:
-                self._save_state(self._iteration)
-                self._stopped_runs[self.output_dir] = self._iteration
+                self._save_state(self._iteration, stopped=True)
+                _may_be_overwritten.discard(self.output_dir)
                 save_image(self.output_dir / "generated_image.jpg", self.image)
                 print(
                     f"Stopped after iteration {self._iteration}, the picture is saved. To go on "
@@ -296,13 +301,13 @@ class Run:
 
     # --- state.npz: what a later run needs to go on ---
 
-    def _save_state(self, iteration):
+    def _save_state(self, iteration, stopped=False):
         """Write the image, Adam's memory, and the costs so far."""
-        variables = {v.op.name: v for v in self._variables()}
-        values, costs = self._session_run(variables), self._know_again()
-        history = [(i, *costs) for i, costs in self._history.items()]
+        values = self._session_run({v.op.name: v for v in self._variables()})
+        values |= {"iteration": iteration, "costs": self._know_again(), "stopped": stopped}
+        values["history"] = [(i, *costs) for i, costs in self._history.items()]
         with whole_file(self.output_dir / "state.npz") as file:
-            np.savez(file, iteration=iteration, history=history, costs=costs, **values)
+            np.savez(file, **values)
 
     def _know_again(self):
         """Return the image's three costs, and the total's weights of content and of style.
@@ -347,7 +352,7 @@ class Run:
         path = self.output_dir / "state.npz"
         variables = self._variables()
         try:
-            if len(self._state) != 3 + len(variables):  # two optimizers, and one of them unused
+            if len(self._state) != 4 + len(variables):  # two optimizers, and one of them unused
                 raise KeyError
             for variable in variables:
                 variable.load(self._state[variable.op.name], self._sess)

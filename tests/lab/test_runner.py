@@ -9,6 +9,7 @@ import sys
 import textwrap
 
 import nbformat
+import numpy as np
 import pytest
 
 from nst.core.config import BYTES_PER_PIXEL
@@ -18,6 +19,8 @@ from tests.conftest import ROOT, as_nobody
 from tests.lab.striking import STRIKE, StruckClient, kernels, no_run_hangs
 
 CELLS = 5
+# a signal that comes just before a sleep does not end it, so each is short
+WAIT = "import time; any(time.sleep(0.1) for _ in range(6000))"
 AT_THE_END = f"get_ipython().events.register('post_execute', lambda: exec({STRIKE!r}))"
 
 
@@ -97,8 +100,7 @@ def test_a_second_ctrl_c_ends_a_cell_that_heeds_none(tmp_path, capfd):
         while True:
             try:
                 {STRIKE}
-                import time
-                time.sleep(600)
+                {WAIT}
             except KeyboardInterrupt:
                 pass
     """
@@ -116,10 +118,9 @@ def test_a_second_ctrl_c_ends_a_cell_that_heeds_none(tmp_path, capfd):
 def test_a_kernel_that_was_interrupted_in_its_own_code_is_not_waited_for(tmp_path):
     """There KeyboardInterrupt is caught, and no reply sent: the kernel idles, the client waits."""
     source = f"""
-        import time
         def finish_metadata(*_):
             {STRIKE}
-            time.sleep(600)
+            {WAIT}
         get_ipython().kernel.finish_metadata = finish_metadata
     """
     path = write_notebook(tmp_path / "some.ipynb", source, "1 / 0")
@@ -206,6 +207,27 @@ def test_a_failed_run_leaves_the_good_copy_and_no_shipped_output(tmp_path):
     assert printed(unfinished) == ["1\n", "", ""]
     counts = [cell.execution_count for cell in nbformat.read(unfinished, as_version=4).cells]
     assert counts == [1, 2, None]
+
+
+def test_a_stopped_run_is_overwritten_only_if_that_is_asked_for(tmp_path, monkeypatch):
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("RESUME = False")])
+    notebook.cells[0].metadata["tags"] = ["parameters"]
+    nbformat.write(notebook, tmp_path / "some.ipynb")
+    made = tmp_path / "made"
+    state, command = made / "state.npz", (tmp_path / "some.ipynb", "--output", made)
+    made.mkdir()
+    np.savez(state, iteration=7, stopped=True)
+    monkeypatch.delenv("MAKELEVEL", raising=False)
+    said = refused(*command)
+    assert "was stopped after iteration 7: add --resume to go on with it, or --resume=0 " in said
+    monkeypatch.setenv("MAKELEVEL", "1")
+    assert "add RESUME=1 to go on with it, or RESUME=0 " in refused(*command)
+    runner.main([*map(str, command), "--resume"])
+    assert state.exists()
+    runner.main([*map(str, command), "--resume=0"])
+    assert not state.exists()
+    np.savez(state, iteration=7, stopped=False)
+    runner.main([*map(str, command)])
 
 
 @pytest.fixture
