@@ -81,8 +81,12 @@ def set_parameters(notebook, values):
 
 def is_course_notebook(notebook):
     """Return True if a notebook was written for TensorFlow 1 itself, and not for compat.v1."""
-    code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+    code = _code_of(notebook)
     return bool(USES_TF1.search(code)) and not IMPORTS_COMPAT.search(code)
+
+
+def _code_of(notebook):
+    return "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
 
 
 def read_notebook(path):
@@ -157,7 +161,7 @@ def run(path, output_dir, values):
     if is_course_notebook(notebook):
         client.echo = True
         client.extra_arguments += ["--ext=nst"]
-        with working_folder(path, output_dir) as folder:
+        with working_folder(path, _code_of(notebook), output_dir) as folder:
             _execute(client, folder, environment, copy)
     else:
         _execute(client, path.parent, environment, copy)
