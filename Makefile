@@ -142,6 +142,7 @@ $(VENV)/installed: requirements.txt
 	  echo "Setting up $(VENV), once; it takes $(if $(UV),seconds,a minute or more)"; \
 	  rm -rf $(VENV); $(CREATE_VENV); }
 	@$(INSTALL) -r requirements.txt
+	@$(NST) kernel > /dev/null
 	@touch $@
 
 $(VENV)/installed-for-tests: $(VENV)/installed tests/requirements.txt

@@ -1,6 +1,5 @@
 """Diagnosis of a failed cell: the sentence that names the cell to go back to."""
 
-import ast
 import difflib
 import os
 import re
@@ -11,19 +10,20 @@ from textwrap import shorten
 from types import TracebackType
 
 from IPython import get_ipython
-from IPython.core.error import InputRejected
 
 from nst.assignment.blanks import has_blank, in_blank, still_empty
 from nst.core.config import PACKAGE
 from nst.lab.provenance import (
-    Origins,
     complaint,
+    function_of,
     made_by,
     needed_by,
     notebook_of,
+    origins,
     record_cells,
     source_of,
     split,
+    with_called,
 )
 
 
@@ -41,63 +41,22 @@ def explain_failures(notebook=""):
     if shell is None:
         return
     ran = record_cells(shell)
-    shell.ast_transformers[:] = [
-        t for t in shell.ast_transformers if not isinstance(t, _SetUpFirst)
-    ]
 
     def explain(shell, kind, error, traceback, tb_offset=None):
+        if isinstance(error, KeyboardInterrupt):
+            return show(shell, error, ["Stopped before the end of this cell"])
         try:
-            lines = _lines(shell, notebook_of(shell, notebook), ran, error)
+            lines = _Failure(shell, notebook_of(shell, notebook), ran, error).lines()
         except Exception:  # an error of the diagnosis must not hide the notebook's own
-            shell.showtraceback((kind, error, traceback), tb_offset=tb_offset)
-        else:
-            _show(shell, kind, error, lines)
+            return shell.showtraceback((kind, error, traceback), tb_offset=tb_offset)
+        return show(shell, error, lines)
 
     shell.set_custom_exc((Exception, KeyboardInterrupt), explain)
 
 
-def load_ipython_extension(shell):
-    """Watch a kernel of `nst lab` from its start, before any cell is run.
-
-    A kernel that was restarted has lost what the set-up cell did, so it refuses the other cells.
-    """
-    try:
-        ours = "set_up(" in notebook_of(shell).read_text(encoding="utf-8")
-    except (OSError, ValueError):
-        return
-    if ours:
-        explain_failures()
-        shell.ast_transformers.append(_SetUpFirst())
-
-
-class _NotSetUp(InputRejected):
-    def _render_traceback_(self):
-        return [
-            "This kernel has just started and has not run the cells above:",
-            "run them first, in their order (in the menu: Run, Run All Above Selected Cell)",
-        ]
-
-
-class _SetUpFirst(ast.NodeTransformer):
-    """Refuses cells until the set-up cell has run."""
-
-    def visit(self, tree):
-        """Return the syntax tree of a cell, or raise InputRejected."""
-        names = {getattr(node, "id", getattr(node, "attr", "")) for node in ast.walk(tree)}
-        if "set_up" not in names and tree.body:
-            raise _NotSetUp
-        return tree
-
-
-def _lines(shell, notebook, ran, error):
-    """Return the lines to show for an error."""
-    if isinstance(error, KeyboardInterrupt):
-        return ["Stopped before the end of this cell"]
-    return _Failure(shell, notebook, ran, error).lines()
-
-
-def _show(shell, kind, error, lines):
+def show(shell, error, lines):
     """Show lines as the traceback of an error, and keep the true one for `%tb`."""
+    kind = type(error)
     stand_in = type(kind.__name__, (Exception,), {"_render_traceback_": lambda self: lines})
     shell.showtraceback((stand_in, stand_in(_reason(error)), None))
     sys.last_type, sys.last_value, sys.last_traceback = kind, error, error.__traceback__
@@ -131,7 +90,11 @@ UNINITIALIZED = "Attempting to use uninitialized value"
 
 
 class _Failure:
-    """A cell that failed, and the advice about it."""
+    """A cell that failed, and the advice about it.
+
+    The methods `of_...` look for one cause each, and return one or two lines, [] if it is not that.
+    Most of them look through `cells`, a dict from name to the Cell that made it.
+    """
 
     def __init__(self, shell, notebook, ran, error):
         self.shell, self.error, self.namespace = shell, error, shell.user_ns
@@ -176,22 +139,38 @@ class _Failure:
                 f"Line {self.error.lineno} of this cell, `{line}`, is not Python yet: correct it "
                 "and run this cell again"
             ]
-        origins = self.origins(needed_by(self.source))
         named = type(self.error) is NameError
-        unknown = named and self.maker(self.error.name) is None
+        maker = named and self.maker(self.error.name)
+        misspelt = named and not maker
+        cells = self.origins(needed_by(self.source))
         return (
-            (not unknown and _of_empty(origins))
+            (not misspelt and self.of_empty(cells))
             or self.of_own_blank()
-            or (named and self.of_name(origins))
+            or (named and self.of_name(maker, cells))
             or self.of_stale_graph()
             or self.of_model()
-            or self.of_lost_file(origins)
-            or (self.of_called_function() if self.is_about_a_setting() else self.of_values(origins))
+            or self.of_lost_file()
+            or (self.of_called_function() if self.is_about_a_setting() else self.of_values(cells))
         )
 
     def origins(self, names):
-        used = needed_by(self.source)
-        return Origins(names, self.above, self.namespace, self.ran, used)
+        return origins(names, self.above, self.namespace)
+
+    def maker(self, name):
+        """Return the nearest cell above this one that gives a name its value, or None."""
+        return next((cell for cell in reversed(self.above) if name in made_by(cell.source)), None)
+
+    def function(self, name):
+        return function_of(name, self.namespace)
+
+    def is_none(self, name):
+        return self.namespace.get(name, 0) is None
+
+    def then(self, name):
+        """Return what to run once `name` is corrected: cells in between may have used it."""
+        if name in with_called(needed_by(self.source), self.namespace):
+            return "run it, then this one again"
+        return "run it, and the cells below it down to this one"
 
     def is_about_a_setting(self):
         """Return True if the package refused a picture, a number or a folder, and said why.
@@ -203,35 +182,31 @@ class _Failure:
         folder = self.last_file.relative_to(PACKAGE).parts[0]
         return not (isinstance(self.error, RuntimeError) and folder in ("lab", "vgg"))
 
-    def of_values(self, origins):
-        return _of_none(origins) or _of_overwritten(origins) or self.of_answers(origins)
-
     def of_own_blank(self):
         if self.ours and self.ours[-1][0].f_code.co_name == "<module>" and still_empty(self.source):
             return ["This cell still has an empty blank: fill it in, and run the cell again"]
         return []
 
-    def maker(self, name):
-        """Return the nearest cell above this one that gives a name its value, or None."""
-        return next((cell for cell in reversed(self.above) if name in made_by(cell.source)), None)
+    def of_empty(self, cells):
+        """Look for a blank that was run empty."""
+        for name, cell in cells.items():
+            function = self.function(name)
+            if function is None and self.is_none(name) and has_blank(cell.source):
+                return [f"{name} is still None: fill in {cell}, {self.then(name)}"]
+            # an unroll that the answer does without may stay empty
+            if still_empty(source_of(function)) and complaint(name, function) != "":
+                return [f"{name} still has an empty blank: fill in {cell}, {self.then(name)}"]
+        return []
 
-    def of_name(self, origins):
-        name = self.error.name
-        if maker := self.maker(name):
-            return self.of_missing(name, maker, origins)
+    def of_name(self, maker, cells):
+        """Name the cell that makes a name which has no value."""
+        if maker:
+            return self.of_missing(self.error.name, maker, cells)
         what = "run the cells above this one first, in their order"
         if self.cell:
+            name = self.error.name
             what = f"no cell above this one makes {name}, check how it is spelt{self.place()}"
         return [f"{self.error}: {what}"]
-
-    def of_missing(self, what, maker, origins):
-        """Name the cell to begin with, since one did not run, or ran and failed."""
-        name, first = origins.missing() or (what, maker)
-        ran = any(name in made_by(source) for source in self.ran)
-        if ran and (advice := self.of_failed(first)):
-            return advice
-        rest = "" if first is maker else ", and those below it"
-        return [f"{_reason(self.error)}: run first {first}{rest}"]
 
     def place(self):
         """Name the line of the error, if it is not in the cell that was run."""
@@ -240,6 +215,17 @@ class _Failure:
         if not maker or frame.f_code.co_name == "<module>":
             return ""
         return f" in line {line} of {maker}"
+
+    def of_missing(self, name, maker, cells):
+        """Name the cell to begin with, since one did not run, or ran and failed."""
+        missing = ((n, cell) for n, cell in cells.items() if n not in self.namespace)
+        name, first = next(missing, (name, maker))
+        if any(name in made_by(source) for source in self.ran):
+            before = self.origins(needed_by(first.source))
+            if advice := self.of_any_blank() or self.of_type(before):
+                return advice
+        rest = "" if first is maker else ", and those below it"
+        return [f"{_reason(self.error)}: run first {first}{rest}"]
 
     def of_stale_graph(self):
         if not any(message in str(self.error) for message in STALE_GRAPH_ERRORS):
@@ -260,20 +246,31 @@ class _Failure:
                 'sess.run(model["input"].assign(image)) where it was replaced, then run '
                 f"{maker or 'the cell that loads VGG-19'} and the cells below it again"
             ]
-        if type(self.error) is KeyError and self.error.args:
-            name = self.error.args[0]
-            near = difflib.get_close_matches(str(name), model, 1)
-            what = f"model has no entry {name!r}" + (f", did you mean {near[0]!r}?" if near else "")
-            return [what, *self.of_line()] if name not in model else []
+        name = next(iter(self.error.args), None) if type(self.error) is KeyError else None
+        if name is None or name in model:
+            return []
+        near = difflib.get_close_matches(str(name), model, 1)
+        what = f"model has no entry {name!r}" + (f", did you mean {near[0]!r}?" if near else "")
+        return [what, *self.of_line()]
+
+    def of_lost_file(self):
+        """Look for the cell that should have left a file in the output folder."""
+        folder = os.path.join(self.namespace.get("OUTPUT_DIR", ""), "")
+        if not (isinstance(self.error, FileNotFoundError) and folder and folder in str(self.error)):
+            return []
+        for cell in reversed(self.above):
+            names = needed_by(cell.source)
+            if "OUTPUT_DIR" in with_called(names, self.namespace):
+                return self.of_any_blank() or self.of_missing("", cell, self.origins(names))
         return []
 
     def of_called_function(self):
         """Look for a wrong answer among the functions that the error came through."""
-        return _of_wrong(self.origins({frame.f_code.co_name for frame, _ in self.ours}))
+        return self.of_wrong(self.origins({frame.f_code.co_name for frame, _ in self.ours}))
 
-    def of_answers(self, origins):
-        """Look for an answer that is there, and wrong."""
-        if advice := _of_wrong(origins):
+    def of_values(self, cells):
+        """Look for a value that is lost, and for an answer that is there, and wrong."""
+        if advice := self.of_overwritten(cells) or self.of_wrong(cells):
             return advice
         if f"{UNINITIALIZED} input" in str(self.error):
             return ['The input has no image yet: run sess.run(model["input"].assign(image)) first']
@@ -285,36 +282,40 @@ class _Failure:
             return advice
         if has_blank(self.source) or not self.cell:
             return []
-        return self.of_type(origins) or self.of_any_blank()
+        return self.of_type(cells) or self.of_any_blank()
 
-    def of_type(self, origins):
-        if not (found := origins.answer()):
-            return []
-        name, cell = found
-        kind = type(self.namespace[name]).__name__
-        return [f"{name} is of type {kind} here: correct {cell}, {_then(origins, name)}"]
+    def of_overwritten(self, cells):
+        """Look for a value that another cell, or one that ran too early, has replaced."""
+        others = {cell.source for cell in self.above}
+        last_run = {name: source for source in self.ran for name in made_by(source)}
+        for name, cell in cells.items():
+            if self.is_none(name) and not re.search(rf"\b{name} = None\b", cell.source):
+                return [f"{name} is None: run {cell} once more, then this one"]
+            if last_run.get(name) in others - {cell.source}:
+                what = "has had a value from another cell since"
+                return [f"{name} {what}: run {cell} once more, then this one"]
+        return []
+
+    def of_wrong(self, cells):
+        """Look for a function whose public test complains."""
+        for name, cell in cells.items():
+            function = self.function(name)
+            if message := function and complaint(name, function):
+                return [message, f"Go back to {cell}, correct {name}, {self.then(name)}"]
+        return []
+
+    def of_type(self, cells):
+        """Look for the last value that is an answer."""
+        for name, cell in reversed(cells.items()):
+            if name in self.namespace and not self.function(name) and has_blank(cell.source):
+                kind = type(self.namespace[name]).__name__
+                return [f"{name} is of type {kind} here: correct {cell}, {self.then(name)}"]
+        return []
 
     def of_any_blank(self):
         """Look at all answers above, also at those that this cell does not use."""
-        everything = self.origins(set().union(*(made_by(cell.source) for cell in self.above)))
-        return _of_empty(everything) or _of_wrong(everything)
-
-    def of_failed(self, cell):
-        """Look for why a cell above, which ran, left no value."""
-        if has_blank(cell.source):
-            return self.of_any_blank()
-        return self.of_any_blank() or self.of_type(self.origins(needed_by(cell.source)))
-
-    def of_lost_file(self, origins):
-        """Look for the cell that should have left a file in the output folder."""
-        folder = os.path.join(self.namespace.get("OUTPUT_DIR", ""), "")
-        if not (isinstance(self.error, FileNotFoundError) and folder and folder in str(self.error)):
-            return []
-        for cell in reversed(self.above):
-            if "OUTPUT_DIR" in origins.used_by(cell.source):
-                before = self.origins(needed_by(cell.source))
-                return self.of_any_blank() or self.of_missing("", cell, before)
-        return []
+        cells = self.origins(set().union(*(made_by(cell.source) for cell in self.above)))
+        return self.of_empty(cells) or self.of_wrong(cells)
 
     def of_line(self):
         """Look for the blank that the error came through."""
@@ -327,38 +328,3 @@ class _Failure:
                 cell = self.maker(name) or name
                 return [f"Correct line {line} of {cell}, run it, then this one again"]
         return []
-
-
-def _of_empty(origins):
-    if not (found := origins.empty()):
-        return []
-    name, cell, function = found
-    what = "still has an empty blank" if function else "is still None"
-    return [f"{name} {what}: fill in {cell}, {_then(origins, name)}"]
-
-
-def _of_none(origins):
-    if not (found := origins.none()):
-        return []
-    name, cell = found
-    return [f"{name} is None: run {cell} once more, then this one"]
-
-
-def _of_overwritten(origins):
-    if not (found := origins.overwritten()):
-        return []
-    name, cell = found
-    return [f"{name} has had a value from another cell since: run {cell} once more, then this one"]
-
-
-def _of_wrong(origins):
-    if not (found := origins.wrong()):
-        return []
-    name, cell, message = found
-    return [message, f"Go back to {cell}, correct {name}, {_then(origins, name)}"]
-
-
-def _then(origins, name):
-    if origins.stale(name):
-        return "run it, and the cells below it down to this one"
-    return "run it, then this one again"

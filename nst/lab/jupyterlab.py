@@ -39,16 +39,10 @@ def main(arguments=None):
         exercises.main([])
     from jupyterlab.labapp import LabApp
 
-    here = str(Path(__file__).parent)
-    _prepend("JUPYTER_CONFIG_PATH", here)  # labconfig/
-    _prepend("JUPYTER_PATH", here)  # kernels/
-    _prepend("PYTHONPATH", str(PROJECT))  # kernels start in notebooks/
+    before = os.environ.get("JUPYTER_CONFIG_PATH")
+    here = str(Path(__file__).parent)  # with labconfig/
+    os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(filter(None, (here, before)))
     page = notebook.relative_to(PROJECT).as_posix()
     # the address that is printed, for those whose browser is on another machine
     address = f"--LabApp.default_url=/lab/tree/{page}"
     LabApp.launch_instance([*SETTINGS, address, str(notebook), *options])
-
-
-def _prepend(variable, path):
-    """Put a path before the others of an environment variable."""
-    os.environ[variable] = os.pathsep.join(filter(None, (path, os.environ.get(variable))))

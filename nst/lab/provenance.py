@@ -1,4 +1,4 @@
-"""The cells that gave a cell's names their values, and the blanks among them."""
+"""The cells that gave a cell's names their values."""
 
 import dis
 import inspect
@@ -12,7 +12,6 @@ from pathlib import Path
 from types import CodeType, FunctionType
 from typing import NamedTuple
 
-from nst.assignment.blanks import has_blank, still_empty
 from nst.core.config import PROJECT
 from nst.lab.notebook import cells
 
@@ -58,44 +57,48 @@ def notebook_of(shell, name=""):
 def split(notebook, ran):
     """Split a notebook at the cell that was run last.
 
-    What was run counts, also if the file has an older text of it, or another name by now.
+    What was run counts, even if the file has an older text of it, or another name by now.
 
     Arguments:
     notebook -- path of the file
     ran -- list of (id or None, source), as from `record_cells`
 
     Returns:
-    above -- list of the Cells above it: all of the file if it is not in there, but those that were
-        run if none of them is in the file
-    cell -- the Cell; None if it is not in the file
+    above -- list of the Cells above it: if the file does not have it, all of the file, or those
+        that were run if the file has none of them
+    cell -- the Cell; None if the file does not have it
     """
     *before, (cell_id, source) = ran
-    latest = {cell: text for cell, text in ran if cell}
-    heading, above, found = "", [], False
-    in_file = _cells_of(notebook)
-    has_id = cell_id in {cell.get("id") for cell in in_file}
+    in_file = _cells_of(notebook, {cell: text for cell, text in ran if cell})
+    has_id = cell_id is not None and cell_id in dict(in_file)
+    for place, (other_id, cell) in enumerate(in_file):
+        if other_id == cell_id if has_id else cell.source == source:
+            return [cell for _, cell in in_file[:place]], cell
+    last_run = {cell or text: text for cell, text in before}
+    if not before or {cell.source for _, cell in in_file}.intersection(last_run.values()):
+        return [cell for _, cell in in_file], None
+    return [Cell("", text) for text in last_run.values()], None
+
+
+def _cells_of(notebook, latest):
+    """Return (id, Cell) of each code cell of a notebook's file, [] if it cannot be read.
+
+    Arguments:
+    latest -- dict from id to the text that was run last
+    """
+    heading, found = "", []
+    try:
+        in_file = list(cells(notebook))
+    except (OSError, ValueError):
+        return []
     for cell in in_file:
         if cell["cell_type"] == "markdown":
             headings = [line for line in cell["source"].splitlines() if line.startswith("#")]
             heading = headings[-1].lstrip("# ") if headings else heading
-            continue
-        text = latest.get(cell.get("id"), cell["source"])
-        if cell.get("id") == cell_id if has_id else text == source:
-            return above, Cell(heading, source)
-        found |= text in {text for _, text in before}
-        above.append(Cell(heading, text))
-    if not in_file or (before and not found):
-        last_run = {cell or text: text for cell, text in before}
-        above = [Cell("", text) for text in last_run.values()]
-    return above, None
-
-
-def _cells_of(notebook):
-    """Return the code and markdown cells of a notebook, [] if its file cannot be read."""
-    try:
-        return [cell for cell in cells(notebook) if cell["cell_type"] != "raw"]
-    except (OSError, ValueError):
-        return []
+        elif cell["cell_type"] == "code":
+            text = latest.get(cell.get("id"), cell["source"])
+            found.append((cell.get("id"), Cell(heading, text)))
+    return found
 
 
 def made_by(source):
@@ -142,6 +145,47 @@ def _loaded(code):
     return names.union(*map(_loaded, inner))
 
 
+def function_of(name, namespace):
+    """Return the function of that name that the notebook defines, or None."""
+    value = namespace.get(name)
+    if not isinstance(value, FunctionType):
+        return None
+    inner = inspect.unwrap(value)
+    return value if inner.__globals__ is namespace and inner.__name__ == name else None
+
+
+def with_called(names, namespace):
+    """Return names, and the globals that the notebook's functions among them use."""
+    return _reach(names, lambda name: _in_function(name, namespace))
+
+
+def origins(names, above, namespace):
+    """Return the cells that names come from, back to the beginning of the notebook.
+
+    Arguments:
+    names -- set of names to trace
+    above -- list of the Cells above the cell that uses them
+    namespace -- dict of the kernel's globals
+
+    Returns:
+    dict from name to Cell, in the notebook's order: the first one is to be corrected first
+    """
+    makers = {name: i for i, cell in enumerate(above) for name in made_by(cell.source)}  # nearest
+
+    def before(name):
+        if function_of(name, namespace) or name not in makers:
+            return _in_function(name, namespace)
+        return needed_by(above[makers[name]].source)
+
+    known = sorted(_reach(names, before) & makers.keys(), key=makers.get)
+    return {name: above[makers[name]] for name in known}
+
+
+def _in_function(name, namespace):
+    function = function_of(name, namespace)
+    return _loaded(inspect.unwrap(function).__code__) if function else set()
+
+
 def _reach(names, before):
     """Return names, the names before them, the names before these, and so on."""
     found, waiting = set(), set(names)
@@ -150,112 +194,6 @@ def _reach(names, before):
         found.add(name)
         waiting |= before(name) - found
     return found
-
-
-class Origins:
-    """The cells that a cell's names come from, back to the beginning of the notebook.
-
-    Arguments:
-    names -- set of names to trace
-    above -- list of the Cells above the cell
-    namespace -- dict of the kernel's globals
-    ran -- list of the sources that the kernel has run
-    used -- set of the names that the cell uses itself; by default, `names`
-    """
-
-    def __init__(self, names, above, namespace, ran=(), used=None):
-        self._namespace = namespace
-        makers = {name: cell for cell in above for name in made_by(cell.source)}  # the nearest
-        last_run = {name: source for source in ran for name in made_by(source)}
-        self._last_run, self._sources = last_run, {cell.source for cell in above}
-
-        def before(name):
-            if self._function(name) or name not in makers:
-                return self._in_function(name)
-            return needed_by(makers[name].source)
-
-        found = _reach(names, before)
-        order = {id(cell): number for number, cell in enumerate(above)}
-        # name -> Cell, in the notebook's order: the first cell is to be corrected first
-        known = sorted(found & makers.keys(), key=lambda name: order[id(makers[name])])
-        self._cells = {name: makers[name] for name in known}
-        self._at_hand = _reach(names if used is None else used, self._in_function)
-
-    def stale(self, name):
-        """Return True if a new value of `name` needs cells in between to be run again, too."""
-        return name not in self._at_hand
-
-    def _in_function(self, name):
-        """Return the globals of the function with that name, if it is one."""
-        function = self._function(name)
-        return _loaded(inspect.unwrap(function).__code__) if function else set()
-
-    def _function(self, name):
-        """Return the function of that name that the notebook defines, or None."""
-        value = self._namespace.get(name)
-        if not isinstance(value, FunctionType):
-            return None
-        inner = inspect.unwrap(value)
-        own = inner.__globals__ is self._namespace and inner.__name__ == name
-        return value if own else None
-
-    def maker(self, name):
-        """Return the nearest cell above that gives a name its value, or None."""
-        return self._cells.get(name)
-
-    def used_by(self, source):
-        """Return the globals that a cell uses, itself or in the functions that it calls."""
-        return _reach(needed_by(source), self._in_function)
-
-    def missing(self):
-        """Return the first (name, Cell) that has no value yet, or None."""
-        lost = (item for item in self._cells.items() if item[0] not in self._namespace)
-        return next(lost, None)
-
-    def empty(self):
-        """Return the first (name, Cell, function or None) whose blank was run empty, or None."""
-        for name, cell in self._cells.items():
-            function = self._function(name)
-            if function:
-                # an unroll that the answer does without may stay empty
-                if still_empty(source_of(function)) and complaint(name, function) != "":
-                    return name, cell, function
-            elif self._is_none(name) and has_blank(cell.source):
-                return name, cell, None
-        return None
-
-    def none(self):
-        """Return the first (name, Cell) that is None though no blank made it so, or None."""
-        for name, cell in self._cells.items():
-            if self._is_none(name) and not re.search(rf"\b{name} = None\b", cell.source):
-                return name, cell
-        return None
-
-    def overwritten(self):
-        """Return the first (name, Cell) whose value another cell above gave it later, or None."""
-        for name, cell in self._cells.items():
-            last = self._last_run.get(name)
-            if last != cell.source and last in self._sources:
-                return name, cell
-        return None
-
-    def wrong(self):
-        """Return the first (name, Cell, complaint) whose public test complains, or None."""
-        for name, cell in self._cells.items():
-            function = self._function(name)
-            if message := function and complaint(name, function):
-                return name, cell, message
-        return None
-
-    def answer(self):
-        """Return the last (name, Cell) that is an answer, but no function, or None."""
-        for name, cell in reversed(self._cells.items()):
-            if name in self._namespace and not self._function(name) and has_blank(cell.source):
-                return name, cell
-        return None
-
-    def _is_none(self, name):
-        return self._namespace.get(name, 0) is None
 
 
 def source_of(function):

@@ -2,7 +2,7 @@
 
     %load_ext nst           as a notebook's first line
     nst.lab.tf1.install()   the same in any Python, without the magics
-    python -m nst kernel    installs the kernel "Course (TensorFlow 1)"; `make lab` does it
+    python -m nst kernel    installs the kernel "Course (TensorFlow 1)"; the set-up does it
 
 Such a notebook finds again: TensorFlow 1 as `import tensorflow`, with the random numbers of the
 published answers and the usual parts of tf.contrib; the picture functions of `scipy.misc`; the old
@@ -20,10 +20,11 @@ import numpy as np
 from PIL import Image
 
 from nst.core.cli import Parser
-from nst.core.config import PACKAGE
+from nst.core.config import IN_CHECKOUT, PACKAGE
 from nst.core.tensorflow import compute_whole_float32, import_tensorflow
 from nst.lab import scipy_misc
 from nst.lab.diagnosis import explain_failures
+from nst.lab.fresh_kernel import write_config
 
 KERNEL = "course-tf1"
 
@@ -197,3 +198,5 @@ def main(arguments=None):
     )
     parser.parse_args(arguments)
     print("Installed the kernel in", install_kernel())
+    if IN_CHECKOUT:
+        write_config()

@@ -5,8 +5,11 @@ import shlex
 import shutil
 import subprocess
 import sys
+import sysconfig
 import time
+import venv
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import sync_playwright
@@ -50,12 +53,19 @@ def copy_project(folder):
         shutil.copy(ROOT / name, folder)
     for name in ("nst", "notebooks", "images", "tests"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / ".venv").mkdir()
+    make_environment(folder / ".venv")
     for name in ("installed", "installed-for-studio"):  # younger than the requirements, for make
         (folder / ".venv" / name).touch()
     (folder / "output").mkdir()
     (folder / CONFIG.VGG_MODEL).parent.mkdir()
     write_fake_vgg(folder / CONFIG.VGG_MODEL)
+
+
+def make_environment(folder):
+    """Make a virtual environment that has the packages of the one that runs the tests."""
+    venv.create(folder, symlinks=True)
+    packages = sysconfig.get_path("purelib", "venv", {"base": folder, "platbase": folder})
+    Path(packages, "packages.pth").write_text(sysconfig.get_path("purelib"))
 
 
 def start(project, target, *options):
@@ -67,8 +77,7 @@ def start(project, target, *options):
         text=True,
     )
     assert dry.returncode == 0, dry.stderr
-    python, *command = shlex.split(dry.stdout.splitlines()[-1])
-    assert python.endswith("bin/python")
+    lines = [line for line in dry.stdout.splitlines() if "nst weights" not in line]
     browser, opened = project / "browser", project / "opened"
     browser.write_text(f'#!/bin/sh\necho "$1" > {opened}\n')
     browser.chmod(0o755)
@@ -76,11 +85,16 @@ def start(project, target, *options):
     kinds = ("CONFIG", "DATA", "RUNTIME")
     own = {f"JUPYTER_{kind}_DIR": str(project / "jupyter") for kind in kinds}
     own["BROWSER"] = f"{browser} %s"
+    prefix = Path(sys.prefix)  # its JupyterLab is not a part of the packages
+    own["JUPYTERLAB_DIR"] = str(prefix / "share" / "jupyter" / "lab")
+    own["JUPYTER_PATH"] = str(prefix / "share" / "jupyter")
+    own["JUPYTER_CONFIG_PATH"] = str(prefix / "etc" / "jupyter")
+    *first, last = [shlex.split(line) for line in lines]
+    for command in first:
+        subprocess.run(command, cwd=project, env=os.environ | own, check=True)
     log = project / "jupyter" / "log"
     with log.open("w") as file:
-        server = subprocess.Popen(
-            [sys.executable, *command], cwd=project, env=os.environ | own, stderr=file
-        )
+        server = subprocess.Popen(last, cwd=project, env=os.environ | own, stderr=file)
     while not (opened.exists() and opened.read_text().endswith("\n")):
         assert server.poll() is None, log.read_text()
         time.sleep(0.1)

@@ -1,6 +1,7 @@
 """How a notebook begins, and what it says where a cell fails: which one to go back to."""
 
 import re
+import sys
 from itertools import product
 
 import nbformat
@@ -9,12 +10,14 @@ import pytest
 import tensorflow.compat.v1 as tf
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+from traitlets.config import PyFileConfigLoader
 
 from nst.core.config import LAB
-from nst.lab import diagnosis, provenance, runner
+from nst.lab import diagnosis, fresh_kernel, provenance, runner
 from nst.lab.training import Run, close_session, estimate
 from nst.vgg.network import load_vgg_model
 from tests.assignment.filling import code_of, start_of
+from tests.conftest import ROOT
 
 pytestmark = pytest.mark.numbers
 HEIGHT, WIDTH = 24, 32
@@ -177,29 +180,48 @@ def test_jupyter_s_name_of_the_notebook_comes_before_the_one_in_the_set_up_cell(
     assert said_of(shell, LAB, "b", capsys).endswith("run first the cell that begins with “b = 1”")
 
 
-def test_a_restarted_kernel_refuses_every_cell_but_the_set_up_cell(shell, capsys, monkeypatch):
+def test_a_kernel_that_has_just_started_names_the_cells_to_run_first(shell, capsys, monkeypatch):
     monkeypatch.setenv("JPY_SESSION_NAME", str(LAB))
-    shell.extension_manager.load_extension("nst.lab.diagnosis")
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path not in ("", str(ROOT))])
+    for name in ("nst_utils", "tests.conftest"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    shell.extension_manager.load_extension("nst.lab.fresh_kernel")
     sources = code_of(LAB)
-    for cell in ("imports", "compute_content_cost", "check-content", "run"):
+    for cell in ("imports", "inputs", "check-content", "run"):
         assert not shell.run_cell(sources[cell], cell_id=cell).success
-        assert capsys.readouterr().out.startswith(
-            "This kernel has just started and has not run the"
-        )
-    assert "tf" not in shell.user_ns
-    assert shell.run_cell("# a comment").success
+        said = capsys.readouterr().out.splitlines()
+        assert said[-2].startswith("This kernel has not run the cells above: run them first")
+    monkeypatch.chdir(LAB.parent)
     for cell in ("setup", "imports"):
         assert shell.run_cell(sources[cell], cell_id=cell).success
+    shell.run_cell("modle")
+    assert "This kernel" not in capsys.readouterr().out
 
 
-def test_a_kernel_of_other_notebooks_is_left_alone(shell, tmp_path, capsys, monkeypatch):
+def test_a_fresh_kernel_of_other_notebooks_is_left_alone(shell, tmp_path, capsys, monkeypatch):
     for name in ("other.ipynb", "gone.ipynb"):
         monkeypatch.setenv("JPY_SESSION_NAME", str(tmp_path / name))
         (tmp_path / "other.ipynb").write_text('{"cells": []}')
-        shell.extension_manager.reload_extension("nst.lab.diagnosis")
-        assert shell.run_cell("1").success
+        shell.extension_manager.reload_extension("nst.lab.fresh_kernel")
         shell.run_cell("modle")
         assert capsys.readouterr().out.splitlines()[-1].endswith("name 'modle' is not defined")
+
+
+def test_ipython_s_configuration_loads_the_extension_in_the_project_alone(tmp_path, monkeypatch):
+    path = tmp_path / "etc" / "ipython" / "ipython_kernel_config.py"
+    project = tmp_path / "Ann's project"
+    (project / "notebooks").mkdir(parents=True)
+    for folder, loaded in ((project / "notebooks", ["nst.lab.fresh_kernel"]), (tmp_path, [])):
+        fresh_kernel.write_config(tmp_path, project)
+        monkeypatch.chdir(folder)
+        monkeypatch.setattr(sys, "path", sys.path[:])
+        config = PyFileConfigLoader(path.name, str(path.parent)).load_config()
+        extensions = config.InteractiveShellApp.extensions.get_value([])
+        assert extensions == loaded
+        assert str(project) not in sys.path
+    path.write_text("somebody's own")
+    fresh_kernel.write_config(tmp_path)
+    assert path.read_text() == "somebody's own"
 
 
 def test_the_stop_button_leaves_one_line(shell, capsys):

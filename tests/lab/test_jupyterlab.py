@@ -1,7 +1,6 @@
 """JupyterLab as `nst lab` starts it."""
 
 import pytest
-from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_server.services.config.manager import ConfigManager
 from jupyterlab.handlers.announcements import NeverCheckForUpdate
 from jupyterlab.labapp import LabApp
@@ -13,8 +12,7 @@ from nst.lab import jupyterlab
 
 @pytest.fixture(autouse=True)
 def _environment(monkeypatch):
-    for name in ("JUPYTER_CONFIG_PATH", "JUPYTER_PATH", "PYTHONPATH"):
-        monkeypatch.setenv(name, "")
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", "")
 
 
 def test_jupyterlab_asks_the_network_for_nothing_by_itself(monkeypatch):
@@ -50,9 +48,3 @@ def test_an_edition_that_is_missing_is_made_anew_and_a_renamed_one_left_alone(
     jupyterlab.main([])
     assert edition.read_text() == "half done"
     assert (tmp_path / "Ann.ipynb").read_text() == "Ann's"
-
-
-def test_the_kernel_of_make_lab_watches_its_cells_from_the_start(monkeypatch):
-    monkeypatch.setattr(LabApp, "launch_instance", lambda options: None)
-    jupyterlab.main(["--solved"])
-    assert "--ext=nst.lab.diagnosis" in KernelSpecManager().get_kernel_spec("python3").argv
