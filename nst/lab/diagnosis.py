@@ -23,7 +23,6 @@ from nst.lab.provenance import (
     record_cells,
     source_of,
     split,
-    with_called,
 )
 
 
@@ -139,14 +138,10 @@ class _Failure:
                 f"Line {self.error.lineno} of this cell, `{line}`, is not Python yet: correct it "
                 "and run this cell again"
             ]
-        named = type(self.error) is NameError
-        maker = named and self.maker(self.error.name)
-        misspelt = named and not maker
         cells = self.origins(needed_by(self.source))
         return (
-            (not misspelt and self.of_empty(cells))
-            or self.of_own_blank()
-            or (named and self.of_name(maker, cells))
+            self.of_own_blank()
+            or self.of_name(cells)
             or self.of_stale_graph()
             or self.of_model()
             or self.of_lost_file()
@@ -168,7 +163,7 @@ class _Failure:
 
     def then(self, name):
         """Return what to run once `name` is corrected: cells in between may have used it."""
-        if name in with_called(needed_by(self.source), self.namespace):
+        if name in needed_by(self.source):
             return "run it, then this one again"
         return "run it, and the cells below it down to this one"
 
@@ -187,24 +182,15 @@ class _Failure:
             return ["This cell still has an empty blank: fill it in, and run the cell again"]
         return []
 
-    def of_empty(self, cells):
-        """Look for a blank that was run empty."""
-        for name, cell in cells.items():
-            function = self.function(name)
-            if function is None and self.is_none(name) and has_blank(cell.source):
-                return [f"{name} is still None: fill in {cell}, {self.then(name)}"]
-            # an unroll that the answer does without may stay empty
-            if still_empty(source_of(function)) and complaint(name, function) != "":
-                return [f"{name} still has an empty blank: fill in {cell}, {self.then(name)}"]
-        return []
-
-    def of_name(self, maker, cells):
+    def of_name(self, cells):
         """Name the cell that makes a name which has no value."""
-        if maker:
-            return self.of_missing(self.error.name, maker, cells)
+        if type(self.error) is not NameError:
+            return []
+        name = self.error.name
+        if maker := self.maker(name):
+            return self.of_missing(name, maker, cells)
         what = "run the cells above this one first, in their order"
         if self.cell:
-            name = self.error.name
             what = f"no cell above this one makes {name}, check how it is spelt{self.place()}"
         return [f"{self.error}: {what}"]
 
@@ -222,7 +208,7 @@ class _Failure:
         name, first = next(missing, (name, maker))
         if any(name in made_by(source) for source in self.ran):
             before = self.origins(needed_by(first.source))
-            if advice := self.of_any_blank() or self.of_type(before):
+            if advice := self.of_any_answer() or self.of_type(before):
                 return advice
         rest = "" if first is maker else ", and those below it"
         return [f"{_reason(self.error)}: run first {first}{rest}"]
@@ -260,17 +246,17 @@ class _Failure:
             return []
         for cell in reversed(self.above):
             names = needed_by(cell.source)
-            if "OUTPUT_DIR" in with_called(names, self.namespace):
-                return self.of_any_blank() or self.of_missing("", cell, self.origins(names))
+            if "OUTPUT_DIR" in names:
+                return self.of_any_answer() or self.of_missing("", cell, self.origins(names))
         return []
 
     def of_called_function(self):
         """Look for a wrong answer among the functions that the error came through."""
-        return self.of_wrong(self.origins({frame.f_code.co_name for frame, _ in self.ours}))
+        return self.of_answers(self.origins({frame.f_code.co_name for frame, _ in self.ours}))
 
     def of_values(self, cells):
         """Look for a value that is lost, and for an answer that is there, and wrong."""
-        if advice := self.of_overwritten(cells) or self.of_wrong(cells):
+        if advice := self.of_answers(cells) or self.of_overwritten(cells):
             return advice
         if f"{UNINITIALIZED} input" in str(self.error):
             return ['The input has no image yet: run sess.run(model["input"].assign(image)) first']
@@ -282,7 +268,7 @@ class _Failure:
             return advice
         if has_blank(self.source) or not self.cell:
             return []
-        return self.of_type(cells) or self.of_any_blank()
+        return self.of_type(cells) or self.of_any_answer()
 
     def of_overwritten(self, cells):
         """Look for a value that another cell, or one that ran too early, has replaced."""
@@ -296,12 +282,14 @@ class _Failure:
                 return [f"{name} {what}: run {cell} once more, then this one"]
         return []
 
-    def of_wrong(self, cells):
-        """Look for a function whose public test complains."""
+    def of_answers(self, cells):
+        """Look for an answer that is still None, or whose public test complains."""
         for name, cell in cells.items():
             function = self.function(name)
             if message := function and complaint(name, function):
                 return [message, f"Go back to {cell}, correct {name}, {self.then(name)}"]
+            if self.is_none(name) and has_blank(cell.source):
+                return [f"{name} is still None: fill in {cell}, {self.then(name)}"]
         return []
 
     def of_type(self, cells):
@@ -312,10 +300,11 @@ class _Failure:
                 return [f"{name} is of type {kind} here: correct {cell}, {self.then(name)}"]
         return []
 
-    def of_any_blank(self):
+    def of_any_answer(self):
         """Look at all answers above, also at those that this cell does not use."""
-        cells = self.origins(set().union(*(made_by(cell.source) for cell in self.above)))
-        return self.of_empty(cells) or self.of_wrong(cells)
+        return self.of_answers(
+            self.origins(set().union(*(made_by(cell.source) for cell in self.above)))
+        )
 
     def of_line(self):
         """Look for the blank that the error came through."""

@@ -148,15 +148,8 @@ def _loaded(code):
 def function_of(name, namespace):
     """Return the function of that name that the notebook defines, or None."""
     value = namespace.get(name)
-    if not isinstance(value, FunctionType):
-        return None
-    inner = inspect.unwrap(value)
-    return value if inner.__globals__ is namespace and inner.__name__ == name else None
-
-
-def with_called(names, namespace):
-    """Return names, and the globals that the notebook's functions among them use."""
-    return _reach(names, lambda name: _in_function(name, namespace))
+    own = isinstance(value, FunctionType) and value.__globals__ is namespace
+    return value if own and value.__name__ == name else None
 
 
 def origins(names, above, namespace):
@@ -171,29 +164,15 @@ def origins(names, above, namespace):
     dict from name to Cell, in the notebook's order: the first one is to be corrected first
     """
     makers = {name: i for i, cell in enumerate(above) for name in made_by(cell.source)}  # nearest
-
-    def before(name):
-        if function_of(name, namespace) or name not in makers:
-            return _in_function(name, namespace)
-        return needed_by(above[makers[name]].source)
-
-    known = sorted(_reach(names, before) & makers.keys(), key=makers.get)
-    return {name: above[makers[name]] for name in known}
-
-
-def _in_function(name, namespace):
-    function = function_of(name, namespace)
-    return _loaded(inspect.unwrap(function).__code__) if function else set()
-
-
-def _reach(names, before):
-    """Return names, the names before them, the names before these, and so on."""
     found, waiting = set(), set(names)
     while waiting:
         name = waiting.pop()
         found.add(name)
-        waiting |= before(name) - found
-    return found
+        if function := function_of(name, namespace):
+            waiting |= _loaded(function.__code__) - found
+        elif name in makers:
+            waiting |= needed_by(above[makers[name]].source) - found
+    return {name: above[makers[name]] for name in sorted(found & makers.keys(), key=makers.get)}
 
 
 def source_of(function):
