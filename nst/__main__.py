@@ -10,12 +10,15 @@ from nst.core.interrupts import exit_now, on_interrupt
 COMMANDS = {  # name: (module that has its main, what it does)
     "lab": ("nst.lab.jupyterlab", "open the lab in JupyterLab"),
     "studio": ("nst.studio.server", "paint on a page in the browser"),
-    "run": ("nst.lab.runner", "run the lab, or another notebook, from the terminal"),
+    "run": ("nst.lab.runner", "run the lab, another notebook or a script from the terminal"),
     "paint": ("nst.painting.command", "paint a photo in the style of a painting, quickly"),
     "gallery": ("nst.gallery.command", "paint a list of pairs, here or on a Dask cluster"),
     "grade": ("nst.grading.command", "grade notebooks"),
     "weights": ("nst.vgg.download", "fetch VGG-19's weights"),
-    "kernel": ("nst.lab.tf1", "install the Jupyter kernel for course notebooks of 2018"),
+    "kernel": (
+        "nst.lab.tf1",
+        "prepare Jupyter for the lab, and for notebooks of 2018",
+    ),
     "exercises": ("nst.assignment.exercises", "make the edition with blanks from the solved lab"),
 }
 

@@ -1,4 +1,4 @@
-"""What every test may use: graph mode, as in the lab, and a miniature VGG-19 on disk."""
+"""Shared by all tests: graph mode, as in the lab, and a miniature VGG-19 on disk."""
 
 import atexit
 import gc
@@ -26,7 +26,7 @@ tf.disable_v2_behavior()
 
 
 def pytest_collection_finish():
-    """Leave out of each search for garbage what the imports made: half a million objects."""
+    """Keep the half million objects of the imports out of each garbage collection."""
     gc.collect()
     gc.freeze()
 
@@ -50,7 +50,7 @@ def chromium():
 
 @pytest.fixture
 def untouched(monkeypatch):
-    """Take back afterwards what the lab's set-up cell changes in this process."""
+    """Undo afterwards what the lab's set-up cell changes in this process."""
     from tensorflow.python.framework import random_seed
 
     monkeypatch.setattr(tf.Tensor, "__array__", tf.Tensor.__array__)
@@ -80,7 +80,7 @@ def shell(untouched, monkeypatch):
 
 @pytest.fixture
 def run_cell(shell, fake_weights, tmp_path, monkeypatch, capsys):
-    """Run a cell as JupyterLab does; return what it said if it failed, else None."""
+    """Run a cell as JupyterLab does; return its output if it failed, else None."""
     monkeypatch.setattr(plt, "show", lambda: plt.close("all"))
     monkeypatch.chdir(ROOT / "notebooks")
     monkeypatch.setattr(sys, "path", sys.path[:])
@@ -98,7 +98,7 @@ def run_cell(shell, fake_weights, tmp_path, monkeypatch, capsys):
 
 
 def as_nobody(function, *args):
-    """Call a function without root's right to do everything."""
+    """Call a function without root's privileges."""
     if os.name == "nt":
         pytest.skip("rights of files work otherwise on Windows")
     is_root = os.geteuid() == 0

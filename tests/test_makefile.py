@@ -1,4 +1,4 @@
-"""What `make` passes on to the commands, what it refuses, and the Python that it looks for."""
+"""Values that `make` passes to the commands or refuses, and the Python that it looks for."""
 
 import json
 import os
@@ -31,7 +31,7 @@ NAMES = [
 
 
 def make(folder, *arguments, nst="-m nst", **environment):
-    """Run a target of the Makefile in a folder; what it would install is there already."""
+    """Run a target of the Makefile in a folder, as if everything were installed."""
     ready = ["-o", ".venv/installed", f"NST={shlex.quote(sys.executable)} {nst}"]
     ready += [] if "weights" in arguments else ["-o", "weights"]
     outer = ("MAKEFLAGS", "MAKELEVEL")  # of the make that runs the tests

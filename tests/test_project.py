@@ -1,4 +1,4 @@
-"""What nst_utils hands on, and the command line as a whole."""
+"""The names of nst_utils, and the command line as a whole."""
 
 import ast
 import json
@@ -34,7 +34,7 @@ COURSE = {
 
 
 def used_by_notebooks():
-    """Names that our notebooks load, be it from nst_utils, through its star, or of their own."""
+    """Names that our notebooks load: from nst_utils, by its star import, or their own."""
     names = set()
     for path in NOTEBOOKS:
         for cell in nbformat.read(path, as_version=4).cells:

@@ -75,15 +75,10 @@ def _reason(error):
     return text.strip().partition("\n")[0].rstrip(".")
 
 
-# what TensorFlow says if a model, a cost or an optimizer is not of the session's graph
-STALE_GRAPH_ERRORS = (
-    "must be from the same graph",
-    "is not an element of this graph",
-    "is different from the session's graph",
-    "Session graph is empty",
-    "Graph is finalized",
-    "No variables to optimize",
-    "closed Session",
+# TensorFlow's messages about a model, a cost or an optimizer of another graph than the session's
+STALE_GRAPH_ERRORS = re.compile(
+    "must be from the same graph|is not an element of this graph|is different from the session's"
+    "|Session graph is empty|Graph is finalized|No variables to optimize|closed Session"
 )
 UNINITIALIZED = "Attempting to use uninitialized value"
 
@@ -138,14 +133,17 @@ class _Failure:
                 f"Line {self.error.lineno} of this cell, `{line}`, is not Python yet: correct it "
                 "and run this cell again"
             ]
-        cells = self.origins(needed_by(self.source))
+        names = needed_by(self.source)
+        if self.is_about_a_setting():  # or about a function that passed on a wrong value
+            names = {frame.f_code.co_name for frame, _ in self.ours}
+        cells = self.origins(names)
         return (
             self.of_own_blank()
             or self.of_name(cells)
             or self.of_stale_graph()
             or self.of_model()
             or self.of_lost_file()
-            or (self.of_called_function() if self.is_about_a_setting() else self.of_values(cells))
+            or self.of_values(cells)
         )
 
     def origins(self, names):
@@ -154,9 +152,6 @@ class _Failure:
     def maker(self, name):
         """Return the nearest cell above this one that gives a name its value, or None."""
         return next((cell for cell in reversed(self.above) if name in made_by(cell.source)), None)
-
-    def function(self, name):
-        return function_of(name, self.namespace)
 
     def is_none(self, name):
         return self.namespace.get(name, 0) is None
@@ -191,16 +186,8 @@ class _Failure:
             return self.of_missing(name, maker, cells)
         what = "run the cells above this one first, in their order"
         if self.cell:
-            what = f"no cell above this one makes {name}, check how it is spelt{self.place()}"
+            what = f"no cell above this one makes {name}, check how it is spelt"
         return [f"{self.error}: {what}"]
-
-    def place(self):
-        """Name the line of the error, if it is not in the cell that was run."""
-        frame, line = self.ours[-1] if self.ours else (None, 0)
-        maker = frame and self.maker(frame.f_code.co_name)
-        if not maker or frame.f_code.co_name == "<module>":
-            return ""
-        return f" in line {line} of {maker}"
 
     def of_missing(self, name, maker, cells):
         """Name the cell to begin with, since one did not run, or ran and failed."""
@@ -214,7 +201,7 @@ class _Failure:
         return [f"{_reason(self.error)}: run first {first}{rest}"]
 
     def of_stale_graph(self):
-        if not any(message in str(self.error) for message in STALE_GRAPH_ERRORS):
+        if not STALE_GRAPH_ERRORS.search(str(self.error)):
             return []
         what = self.maker("sess")
         what = f"run first {what}" if what else "run the cells above this one first, in their order"
@@ -250,10 +237,6 @@ class _Failure:
                 return self.of_any_answer() or self.of_missing("", cell, self.origins(names))
         return []
 
-    def of_called_function(self):
-        """Look for a wrong answer among the functions that the error came through."""
-        return self.of_answers(self.origins({frame.f_code.co_name for frame, _ in self.ours}))
-
     def of_values(self, cells):
         """Look for a value that is lost, and for an answer that is there, and wrong."""
         if advice := self.of_answers(cells) or self.of_overwritten(cells):
@@ -285,7 +268,7 @@ class _Failure:
     def of_answers(self, cells):
         """Look for an answer that is still None, or whose public test complains."""
         for name, cell in cells.items():
-            function = self.function(name)
+            function = function_of(name, self.namespace)
             if message := function and complaint(name, function):
                 return [message, f"Go back to {cell}, correct {name}, {self.then(name)}"]
             if self.is_none(name) and has_blank(cell.source):
@@ -295,7 +278,8 @@ class _Failure:
     def of_type(self, cells):
         """Look for the last value that is an answer."""
         for name, cell in reversed(cells.items()):
-            if name in self.namespace and not self.function(name) and has_blank(cell.source):
+            is_value = name in self.namespace and not function_of(name, self.namespace)
+            if is_value and has_blank(cell.source):
                 kind = type(self.namespace[name]).__name__
                 return [f"{name} is of type {kind} here: correct {cell}, {self.then(name)}"]
         return []

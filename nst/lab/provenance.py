@@ -112,9 +112,7 @@ def made_by(source):
 def needed_by(source):
     """Return the globals that a cell uses before it gives them a value itself."""
     code = _compiled(source)
-    first = {}
-    for verb, name in _steps(code):
-        first.setdefault(name, verb)
+    first = {name: verb for verb, name in reversed(_steps(code))}
     loaded = {name for name, verb in first.items() if verb == "LOAD"}
     return loaded | (_loaded(code) - first.keys())
 
@@ -130,12 +128,8 @@ def _compiled(source):
 @cache
 def _steps(code):
     """Return what code does with globals, in order: ("LOAD", name) or ("STORE", name)."""
-    steps = []
-    for step in dis.get_instructions(code):
-        verb, _, kind = step.opname.partition("_")
-        if verb in ("LOAD", "STORE") and kind in ("NAME", "GLOBAL"):
-            steps.append((verb, step.argval))
-    return steps
+    steps = ((step.opname.partition("_"), step.argval) for step in dis.get_instructions(code))
+    return [(verb, name) for (verb, _, kind), name in steps if kind in ("NAME", "GLOBAL")]
 
 
 def _loaded(code):

@@ -175,8 +175,8 @@ def _check_stopped_run(notebook, output_dir, values):
     if last is not None and "RESUME" not in values:
         go_on, again = ("RESUME=1", "RESUME=0") if _by_make() else ("--resume", "--resume=0")
         raise ValueError(
-            f"{output_dir} has a run that was stopped after iteration {last}: add {go_on} to go on "
-            f"with it, or {again} to start again"
+            f"{output_dir} has a run that was stopped after iteration {last}: add {go_on} to "
+            f"continue it, or {again} to start again"
         )
     if values.get("RESUME") is False:
         Path(output_dir, "state.npz").unlink(missing_ok=True)
@@ -303,7 +303,7 @@ def _parser():
     )
     parser.add_argument("--weights", help="weight file, of VGG-19 or VGG-16")
     parser.add_argument("--output", type=user_path, help="folder for the results, default: output")
-    parser.add_switch("resume", help="continue a run that was stopped")
+    parser.add_switch("resume", help="1 continues a run that was stopped, 0 starts again")
     return parser
 
 
@@ -388,4 +388,4 @@ def _report(args, made, seconds, stopped):
         if path.name != "state.npz":
             print(f"  {os.path.relpath(path)}")
     if stopped and any(path.name == "state.npz" for path in made):
-        print(f"To go on: {command_to_go_on(args)}")
+        print(f"To continue: {command_to_go_on(args)}")

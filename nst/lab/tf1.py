@@ -193,7 +193,8 @@ def main(arguments=None):
     """Run the command `nst kernel`."""
     parser = Parser(
         prog="nst kernel",
-        description="Install the Jupyter kernel “Course (TensorFlow 1)” for notebooks of 2018.",
+        description="Install the Jupyter kernel “Course (TensorFlow 1)” for notebooks of 2018, "
+        "and the advice that other kernels give after a restart.",
         epilog="example: nst kernel && jupyter lab",
     )
     parser.parse_args(arguments)

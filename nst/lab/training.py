@@ -63,7 +63,7 @@ def estimate(sess, train_step, num_iterations):
 
 
 def _the_image(sess):
-    """Return the one variable that a run changes; two networks would train two images at once."""
+    """Return the one variable that a run changes; with two networks there would be two."""
     images = sess.graph.get_collection(tf.GraphKeys.TRAINABLE_VARIABLES)
     if len(images) != 1:
         raise RuntimeError(
@@ -116,7 +116,7 @@ class Run:
         self.output_dir = Path(CONFIG.OUTPUT_DIR if output_dir is None else output_dir)
         self._sess, self._train_step, self._costs = sess, train_step, list(costs)
         self._resume = resume
-        self._first = 0  # iteration that is not passed over
+        self._first = 0  # first iteration that is computed, not replayed
         self._iteration = -1
         self._history = {}  # iteration -> costs
         self._seconds = 0.0  # per iteration, the first (slower: TensorFlow warms up) left out
@@ -141,7 +141,7 @@ class Run:
             stack.enter_context(claimed(self.output_dir))
             check_picture_path(self.output_dir / "0.png")  # before hours of work, not after
             self._session_run = self._sess.run
-            # a check cell that was run again has left another graph as the default
+            # a check cell that was run again has left a different default graph
             stack.enter_context(self._sess.graph.as_default())
             self._nothing = tf.no_op()
             self._state = self._read_state() if self._resume else None
@@ -158,7 +158,7 @@ class Run:
             return
         _may_be_overwritten.add(self.output_dir)
         raise ValueError(
-            f"this would overwrite the run that was stopped after iteration {last}: to go on with "
+            f"this would overwrite the run that was stopped after iteration {last}: to continue "
             "it, set RESUME = True in the settings cell, run it, then this cell; to start again, "
             "run this cell once more"
         )
@@ -184,7 +184,7 @@ class Run:
                 _may_be_overwritten.discard(self.output_dir)
                 save_image(self.output_dir / "generated_image.jpg", self.image)
                 print(
-                    f"Stopped after iteration {self._iteration}, the picture is saved. To go on "
+                    f"Stopped after iteration {self._iteration}, the picture is saved. To continue "
                     "from here: set RESUME = True in the settings cell, run it, then this cell"
                 )
                 return True
@@ -207,7 +207,7 @@ class Run:
             raise KeyboardInterrupt
         self._stopping = True
 
-    # --- what the loop asks of the session ---
+    # --- the session's run method, as the loop calls it ---
 
     def _watched_run(self, fetches, *args, **kwargs):
         """Take the place of `sess.run`."""
@@ -216,7 +216,7 @@ class Run:
         if steps:
             self._begin_iteration()
         if self._iteration < self._first:
-            return self._pass_over(fetches, *args, **kwargs)
+            return self._replay(fetches, *args, **kwargs)
         values = self._session_run(fetches, *args, **kwargs)
         if steps:
             counted = self._iteration - self._first
@@ -238,11 +238,11 @@ class Run:
         if self._iteration == self._first + 1:
             self._clock = time.perf_counter()
 
-    def _pass_over(self, fetches, *args, **kwargs):
-        """Answer in an iteration that an earlier run made: what it found, and compute nothing."""
+    def _replay(self, fetches, *args, **kwargs):
+        """Return the stored costs and image of an iteration of an earlier run; compute nothing."""
         wanted = tf.nest.flatten(fetches)
         if _same(wanted, self._costs) and self._iteration in self._history:
-            # of the type that the session returns, and that prints as it does
+            # float32, as the session returns them, so that they print in the same way
             costs = map(np.float32, self._history[self._iteration])
             return tf.nest.pack_sequence_as(fetches, list(costs))
         if _same(wanted, [self._image]) and self._iteration in self._history:
@@ -253,14 +253,14 @@ class Run:
         return self._session_run(without_step, *args, **kwargs)
 
     def _saved_image(self):
-        """Read an earlier iteration's picture, which the loop may save again."""
+        """Read the picture of an earlier iteration; the loop may save it again."""
         height, width = self._image.shape.as_list()[1:3]
         path = self.output_dir / f"{self._iteration}.png"
         if not path.exists():
             return self.image
         return reshape_and_normalize_image(load_image(path, height, width), height, width)
 
-    # --- what is shown and kept ---
+    # --- reports ---
 
     def _report(self, costs):
         """Keep and show the costs of this iteration, and its picture."""
@@ -299,20 +299,21 @@ class Run:
             line += f"   {self._seconds:.2f} s/iteration   {format_duration(left)} left"
         self._line = _display(self._line, {"text/plain": line}, PROGRESS_ID)
 
-    # --- state.npz: what a later run needs to go on ---
+    # --- state.npz, from which a later run continues ---
 
     def _save_state(self, iteration, stopped=False):
         """Write the image, Adam's memory, and the costs so far."""
         values = self._session_run({v.op.name: v for v in self._variables()})
-        values |= {"iteration": iteration, "costs": self._know_again(), "stopped": stopped}
+        values |= {"iteration": iteration, "costs": self._fingerprint(), "stopped": stopped}
         values["history"] = [(i, *costs) for i, costs in self._history.items()]
         with whole_file(self.output_dir / "state.npz") as file:
             np.savez(file, **values)
 
-    def _know_again(self):
-        """Return the image's three costs, and the total's weights of content and of style.
+    def _fingerprint(self):
+        """Return the image's three costs, and the weights of content and style in the total.
 
-        They agree only if pictures, layers and weights do; the total alone would hide alpha.
+        They differ between runs with different pictures, layers or weights; the total alone would
+        hide alpha.
         """
         return [*self._session_run(self._costs), *self._weights()]
 
@@ -342,8 +343,8 @@ class Run:
                 raise ValueError
         if first >= self.num_iterations:
             raise ValueError(
-                f"{path} is from a run that did all its {first} iterations: set RESUME = False, or "
-                "ITERATIONS higher"
+                f"{path} is from a run that finished its {first} iterations: set RESUME = False, "
+                "or ITERATIONS higher"
             )
         return state
 
@@ -358,11 +359,11 @@ class Run:
                 variable.load(self._state[variable.op.name], self._sess)
         except (KeyError, ValueError):
             raise ValueError(
-                f"{path} is from a run of another size or optimizer: set RESUME = False"
+                f"{path} is from a run with a different size or optimizer: set RESUME = False"
             ) from None
-        if not np.allclose(self._know_again(), self._state["costs"], rtol=0.02):
+        if not np.allclose(self._fingerprint(), self._state["costs"], rtol=0.02):
             raise ValueError(
-                f"{path} is from a run with other pictures or settings: name the same again, or "
+                f"{path} is from a run with different pictures or settings: use the same ones, or "
                 "set RESUME = False"
             )
         self._first = int(self._state["iteration"]) + 1
@@ -370,7 +371,7 @@ class Run:
 
 
 def _same(tensors, others):
-    """Tell whether two lists hold the same tensors."""
+    """Return whether two lists hold the same tensors."""
     return len(tensors) == len(others) and all(map(lambda a, b: a is b, tensors, others))
 
 

@@ -1,4 +1,4 @@
-"""What the browser tests share: Chromium, a copy of the project, and its commands there."""
+"""Shared by the browser tests: Chromium, a copy of the project, and its commands."""
 
 import os
 import shlex
@@ -33,7 +33,7 @@ MINUTE = 60_000  # in ms, as Playwright counts
 
 @contextmanager
 def headless_chromium():
-    """Give a headless Chromium."""
+    """Yield a headless Chromium."""
     path = next(filter(None, map(shutil.which, CHROMIUM)), None)
     if path is None:
         pytest.fail(

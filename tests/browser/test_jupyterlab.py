@@ -43,7 +43,7 @@ def page(chromium):
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    """A copy of the project with fake weights, and the exercise edition rightly filled in.
+    """A copy of the project with fake weights, and the exercise edition correctly filled in.
 
     It takes 21 steps on a small picture, and shows the 1st and the 21st. JupyterLab has its
     settings and its state in there.
@@ -68,7 +68,7 @@ def project(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def address(project):
-    """The address that `make lab` opens, of a JupyterLab that runs."""
+    """Start JupyterLab; yield the address that `make lab` opens."""
     server, address = start(project, "lab")
     yield address
     server.terminate()
@@ -134,7 +134,7 @@ def test_a_student_runs_all_cells_and_watches_the_picture_evolve(page, address, 
 
 
 def run_cell(page, panel, text):
-    """Run the cell that holds a text; return it when it is done."""
+    """Run the cell that contains a text; return it when it is done."""
     cell = panel.locator(".jp-CodeCell", has_text=text).first
     cell.locator(".cm-content").click()
     page.keyboard.press("Control+Enter")

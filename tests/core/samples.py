@@ -21,7 +21,7 @@ def save(path, pixels=COLORS, **options):
 
 
 def refused(error, match, function, *args):
-    """Expect an error of this very type, in one sentence, without a library's traceback."""
+    """Expect an error of exactly this type, in one sentence, without a library's traceback."""
     with pytest.raises(error, match=match) as caught:
         function(*args)
     assert caught.type is error

@@ -12,7 +12,7 @@ STRIKE = "import os, signal; os.kill(os.getppid(), signal.SIGINT)"  # in a kerne
 
 
 class StruckClient(TerminalClient):
-    """Gets Ctrl-C at a moment: (cell, what happens there); cell -1 is the kernel's start."""
+    """Receives Ctrl-C at a moment (cell, event); cell -1 is the start of the kernel."""
 
     moment = None
 

@@ -1,4 +1,4 @@
-"""Whoever has the course's notebook in the other hand finds every part of it in the lab.
+"""Every part of the course's notebook has its place in the lab.
 
 Read in the exercise edition: what only a solution says helps no student.
 """
@@ -226,7 +226,7 @@ def text(exercises):
 
 @pytest.fixture(scope="module")
 def sections(exercises):
-    """What stands under each heading of the table; a heading that it lacks ends no section."""
+    """Return the text under each heading of the table; other headings end no section."""
     found, heading = {}, None
     for cell in exercises.cells:
         for line in cell.source.splitlines():
@@ -268,7 +268,7 @@ def test_function_that_an_exercise_names_is_linked_to_its_page(text, function, p
 
 
 def test_figures_and_lessons_that_the_lab_links_are_there(lab):
-    """Paths are those from notebooks/, so figures lie in ../images/."""
+    """Paths start in notebooks/, so figures are in ../images/."""
     text = "\n".join(cell.source for cell in lab.cells if cell.cell_type == "markdown")
     figures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", text)
     lessons = re.findall(r"\]\(([^):]+\.ipynb)\)", text)

@@ -1,4 +1,4 @@
-"""Ctrl-C in the lab itself, on the miniature network: at every cell's end, and at 15 more moments.
+"""Ctrl-C in the lab itself, on the miniature network: at the end of every cell and 15 more moments.
 
 Each moment costs a kernel that imports TensorFlow, so `make test` leaves them out: there a notebook
 of five cells is stopped. Run them by hand when runner.py, notebook_client.py or training.py change.
@@ -41,7 +41,7 @@ def _watched():
 
 
 def seeded_moments():
-    """Every cell's end, as the kernel or the client sees it; others; the middle of the training."""
+    """The end of every cell, as the kernel or the client sees it; others; during the training."""
     draw = random.Random(0)
     ends = [(cell, draw.choice(("post_run_cell", "idle", "after"))) for cell in CELLS]
     places = ("before", "busy", "execute_input")

@@ -1,4 +1,4 @@
-"""How a notebook begins, and what it says where a cell fails: which one to go back to."""
+"""Failed cells: the advice names the cell to go back to."""
 
 import re
 import sys
@@ -35,7 +35,7 @@ def test_an_open_session_is_closed_before_a_new_one_is_made():
 
 @pytest.fixture
 def lab_cells(run_cell):
-    """Run cells of the lab, by id; stop at an error and return the last line said."""
+    """Run cells of the lab, by id; stop at an error and return its last line."""
     sources = code_of(LAB)
 
     def run(ids):
@@ -106,7 +106,7 @@ def test_an_optimizer_of_an_earlier_graph_gets_one_sentence(tmp_path):
 
 
 def said_of(shell, notebook, source, capsys, cell_id=None):
-    """Run a cell that fails; return the line after the traceback."""
+    """Run a cell that fails; return the last line of its output."""
     diagnosis.explain_failures(notebook)
     shell.run_cell(source, store_history=True, cell_id=cell_id)
     return capsys.readouterr().out.splitlines()[-1]
@@ -172,7 +172,7 @@ def test_a_text_that_was_run_counts_and_not_an_older_one_in_the_file(shell, tmp_
 def test_jupyter_s_name_of_the_notebook_comes_before_the_one_in_the_set_up_cell(
     shell, tmp_path, capsys, monkeypatch
 ):
-    """A duplicate names, in its set-up cell, the notebook that it was made from."""
+    """The set-up cell of a duplicate still names the original notebook."""
     nbformat.write(
         nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("b = 1")]), tmp_path / "n.ipynb"
     )

@@ -16,7 +16,7 @@ def _environment(monkeypatch):
 
 
 def test_jupyterlab_asks_the_network_for_nothing_by_itself(monkeypatch):
-    """Neither its server nor, by the settings that it gives to the page, its page."""
+    """Neither the server nor, with the settings that it gets, the page."""
     started = []
     monkeypatch.setattr(LabApp, "launch_instance", started.append)
     jupyterlab.main(["--no-browser"])

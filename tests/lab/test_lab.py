@@ -269,7 +269,7 @@ def test_bad_input_ends_make_run_with_one_sentence(tmp_path, option, message):
 
 
 def test_output_works_for_a_notebook_without_parameters(tmp_path):
-    """It is where the executed copy goes; other values have no cell to go to."""
+    """The executed copy goes there; other values need a tagged cell."""
     notebook = new_notebook(cells=[new_code_cell("print(1 + 1)")])
     nbformat.write(notebook, tmp_path / "plain.ipynb")
     runner.main([str(tmp_path / "plain.ipynb"), "--output", str(tmp_path / "out")])

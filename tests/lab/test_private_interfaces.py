@@ -1,4 +1,4 @@
-"""What this project uses of other libraries though they do not document it, one test for each.
+"""Undocumented parts of other libraries that this project uses, one test for each.
 
 A failure says what changed, and where it is used.
 """

@@ -1,4 +1,4 @@
-"""Where a cell of the exercise edition fails, the reader is told which cell to go back to."""
+"""A failed cell of the exercise edition names the cell to go back to."""
 
 import ast
 import re
@@ -20,9 +20,10 @@ BLANKS = {
 
 @pytest.fixture
 def edition(run_cell):
-    """Run the exercise edition with one answer replaced; yield what later cells said that failed.
+    """Run the exercise edition with one answer replaced; yield each later cell that failed.
 
-    Each is the id of the cell and all that it said.
+    Yields:
+    (id of the cell, its output)
     """
 
     def run(cell, number, text):

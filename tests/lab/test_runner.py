@@ -31,7 +31,7 @@ def write_notebook(path, *sources):
 
 
 def printed(path):
-    """What the cells of a notebook printed, one text for each."""
+    """Return what each cell of a notebook printed."""
     cells = nbformat.read(path, as_version=4).cells
     return ["".join(output.get("text", "") for output in cell.outputs) for cell in cells]
 
@@ -46,7 +46,7 @@ def _watched():
 
 
 def seeded_moments():
-    """Every cell's end, seen from the cell itself, and 15 more moments."""
+    """The end of every cell, as the cell sees it, and 15 more moments."""
     ends = [(cell, "last statement") for cell in range(CELLS)]
     places = ("before", "busy", "execute_input", "stream", "post_execute", "idle", "after")
     others = [(cell, place) for cell in range(CELLS) for place in places]
@@ -62,7 +62,7 @@ MOMENTS = [  # a quarter of them in every run, the others if the marker `slow` a
 
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_ctrl_c_at_any_moment_ends_the_run(tmp_path, monkeypatch, moment):
-    """No cell after the one under way ends by itself, so a run that went on would not end."""
+    """No cell after the running one ends by itself, so a run that continued would not end."""
     monkeypatch.setattr(StruckClient, "moment", moment)
     monkeypatch.setattr(runner, "TerminalClient", StruckClient)
     cell, place = moment
@@ -116,7 +116,7 @@ def test_a_second_ctrl_c_ends_a_cell_that_heeds_none(tmp_path, capfd):
 
 
 def test_a_kernel_that_was_interrupted_in_its_own_code_is_not_waited_for(tmp_path):
-    """There KeyboardInterrupt is caught, and no reply sent: the kernel idles, the client waits."""
+    """KeyboardInterrupt is caught there and no reply sent: the kernel idles, the client waits."""
     source = f"""
         def finish_metadata(*_):
             {STRIKE}
@@ -219,9 +219,9 @@ def test_a_stopped_run_is_overwritten_only_if_that_is_asked_for(tmp_path, monkey
     np.savez(state, iteration=7, stopped=True)
     monkeypatch.delenv("MAKELEVEL", raising=False)
     said = refused(*command)
-    assert "was stopped after iteration 7: add --resume to go on with it, or --resume=0 " in said
+    assert "was stopped after iteration 7: add --resume to continue it, or --resume=0 " in said
     monkeypatch.setenv("MAKELEVEL", "1")
-    assert "add RESUME=1 to go on with it, or RESUME=0 " in refused(*command)
+    assert "add RESUME=1 to continue it, or RESUME=0 " in refused(*command)
     runner.main([*map(str, command), "--resume"])
     assert state.exists()
     runner.main([*map(str, command), "--resume=0"])
@@ -232,7 +232,7 @@ def test_a_stopped_run_is_overwritten_only_if_that_is_asked_for(tmp_path, monkey
 
 @pytest.fixture
 def small_disk():
-    """The system lets no file grow beyond 100,000 bytes, as on a disk with no more room."""
+    """No file can grow beyond 100,000 bytes, as on a full disk."""
     resource = pytest.importorskip("resource")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
@@ -264,7 +264,7 @@ def test_on_a_full_disk_the_copy_is_written_whole_or_not_at_all(tmp_path):
 
 
 def refused(*arguments):
-    """Run the command, which is to refuse before any kernel is started; return what it says."""
+    """Run the command, check that it starts no kernel, and return its error."""
     with pytest.raises(SystemExit) as ended:
         runner.main([str(argument) for argument in arguments])
     assert kernels() == []

@@ -227,7 +227,7 @@ def assert_ran_as_in_2018(printed, folder):
     # a product of matrices rounds as the processor does, so its last digits are not the course's
     np.testing.assert_allclose(numbers.reshape(3, 3), PUBLISHED_GRAM, rtol=1e-5)
     assert "Iteration 1 :" in lines
-    assert lines[-1] == "True"  # the returned picture is the optimised one
+    assert lines[-1] == "True"  # the returned picture is the optimized one
     with Image.open(folder / "output" / "generated_image.jpg") as picture:
         assert picture.size == (400, 300)
 

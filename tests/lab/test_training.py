@@ -1,4 +1,4 @@
-"""The lab's own training loop on the miniature network: reports, interrupts, going on, refusals."""
+"""The lab's training loop on the miniature network: reports, interrupts, resuming, refusals."""
 
 import os
 import re
@@ -72,7 +72,7 @@ def train_in(fake_weights):
 
 @pytest.fixture
 def train(train_in, tmp_path):
-    """Train as `train_in` does, below this test's own folder."""
+    """Train as `train_in` does, in this test's own folder."""
     return lambda iterations, folder="output", **options: train_in(
         tmp_path / folder, iterations, **options
     )
@@ -119,7 +119,7 @@ def test_an_interrupted_run_keeps_its_picture_and_goes_on_to_the_same_end(
 
     stopped = train(25, interrupt_at=step)
     assert (
-        f"Stopped after iteration {step}, the picture is saved. To go on "
+        f"Stopped after iteration {step}, the picture is saved. To continue "
         in capsys.readouterr().out
     )
     np.testing.assert_allclose(stopped, until_step, rtol=1e-4, atol=1e-3)
@@ -147,7 +147,7 @@ def test_costs_are_printed_again_as_at_first(train, capsys):
 def test_an_interrupt_in_the_last_step_changes_nothing(train, tmp_path, capsys):
     train(3, interrupt_at=2)
     assert "Stopped" not in capsys.readouterr().out
-    with pytest.raises(ValueError, match=r"is from a run that did all its 3 iterations: set "):
+    with pytest.raises(ValueError, match=r"is from a run that finished its 3 iterations: set "):
         train(3, resume=True)
     train(4, resume=True)
     with np.load(tmp_path / "output" / "state.npz") as state:
@@ -223,7 +223,7 @@ def test_a_cost_that_is_not_one_number_is_noticed(tiny, tmp_path):
 
 
 def test_a_negative_cost_is_noticed(tiny, tmp_path):
-    """As from a factor that is a product of integers beyond int32."""
+    """For example from a factor that overflows int32."""
     sess, train_step, (J, J_content, J_style) = tiny
     costs = [J, J_content, -J_style]
     with (
@@ -259,7 +259,7 @@ def test_going_on_with_another_run_s_state_gets_one_sentence(train, tmp_path):
     (tmp_path / "output").mkdir()
     state = {"history": [], "costs": np.ones(5), "input": np.zeros((1, 2, 2, 3))}
     np.savez(tmp_path / "output" / "state.npz", iteration=0, **state)
-    with pytest.raises(ValueError, match=r"state.npz is from a run of another size or optimizer: "):
+    with pytest.raises(ValueError, match=r"is from a run with a different size or optimizer: "):
         train(2, resume=True)
 
 
@@ -269,7 +269,7 @@ def test_going_on_with_the_state_of_two_optimizers_gets_one_sentence(train, tmp_
     with np.load(path) as file:
         state = dict(file)
     np.savez(path, **state, **{"input/Adam_2": state["input/Adam"]})
-    with pytest.raises(ValueError, match=r"state.npz is from a run of another size or optimizer: "):
+    with pytest.raises(ValueError, match=r"is from a run with a different size or optimizer: "):
         train(2, resume=True)
 
 
@@ -286,7 +286,7 @@ def test_going_on_towards_other_pictures_gets_one_sentence(train, stopped, tmp_p
     output = shutil.copytree(stopped, tmp_path / "output")
     before = {path.name: path.read_bytes() for path in output.iterdir()}
     message = (
-        r"state.npz is from a run with other pictures or settings: name the same again, or set"
+        r"state.npz is from a run with different pictures or settings: use the same ones, or set"
     )
     with pytest.raises(ValueError, match=message):
         train(25, resume=True, other=other)
@@ -294,7 +294,7 @@ def test_going_on_towards_other_pictures_gets_one_sentence(train, stopped, tmp_p
 
 
 def test_a_state_that_is_cut_or_flipped_anywhere_gets_one_sentence(tiny, tmp_path):
-    """16 cuts and 32 flipped bits; what a flip in a date or the like leaves as it was may go on."""
+    """16 cuts and 32 flipped bits; a flip in a field that is not read, such as a date, may pass."""
     sess, train_step, costs = tiny
     with Run(sess, train_step, costs, 1, tmp_path):
         sess.run(train_step)
@@ -388,7 +388,7 @@ with claimed(sys.argv[1]):
 
 @pytest.fixture
 def other_process(tmp_path):
-    """Another process that has the folder tmp_path/output."""
+    """A second process that has claimed the folder tmp_path/output."""
     command = [sys.executable, "-c", IN_USE, str(tmp_path / "output")]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen(command, text=True, cwd=ROOT, **pipes) as process:

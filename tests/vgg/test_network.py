@@ -322,7 +322,7 @@ def test_bfloat16_is_near_float32_and_leaves_conv1_1_exact(fake_weights, image):
 
 @pytest.mark.skipif(not REAL_WEIGHTS.exists(), reason="needs the real weights: make weights")
 def test_rounding_the_real_weights_keeps_their_gram_matrices(tmp_path):
-    """Of conv4_1, most of the style cost; weights rounded one by one lose 0.4 % of them.
+    """conv4_1 makes most of the style cost; rounding weights one by one loses 0.4 % of it.
 
     The rounded kernels are computed with in float32, so that no processor's arithmetic counts.
     """
