@@ -114,7 +114,7 @@ def _advice(path):
     for place in reversed(folders):
         with suppress(OSError):
             found |= {n.casefold(): os.path.join(place, n) for n in os.listdir(place or ".")}
-    near = difflib.get_close_matches(name.casefold(), found, n=1)
+    near = difflib.get_close_matches(name.casefold(), found, n=1, cutoff=0.75)
     return f"did you mean {found[near[0]]}?" if near else "check the name of the image"
 
 
