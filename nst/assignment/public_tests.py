@@ -2,9 +2,9 @@
 
     public_tests.gram_matrix_test(gram_matrix)
 
-A test compares your function with the number that the course published, and with NumPy on random
-activations with n_H, n_W and n_C all different. It works in its own graph and session: yours do not
-change. Each function is tested alone: what it calls is replaced by a right one for the test.
+A test compares your function with NumPy on random activations with n_H, n_W and n_C all different.
+It works in its own graph and session: yours do not change. Each function is tested alone: what it
+calls is replaced by a right one for the test.
 
 If your value is wrong, the mistake (or the combination of mistakes) that computes exactly your
 value is named as the one you made. The grader judges by the same rules, on other inputs.
@@ -46,24 +46,18 @@ def model_nn_test(target):
 
 
 def _report(name, target):
-    _, complaint = examine(name, target)
-    if complaint:
+    if complaint := examine(name, target):
         raise AssertionError(complaint)
     print("All tests passed.")
 
 
 def examine(name, target):
-    """Try one function of the assignment.
-
-    Arguments:
-    name -- a key of nst.assignment.spec.PARAMETERS
-    target -- the function
+    """Try the function `name` of the assignment.
 
     Returns:
-    got -- its value for the course's input, None if the course publishes none
-    complaint -- what is wrong and what to look at next; empty if nothing is
+    what is wrong and what to look at next, after the function's name; empty if nothing is
     """
     # np.random itself keeps its state, which the lab's noise needs
     samples = verdict.draw(name, np.random.default_rng(0))
-    found = verdict.judge(name, samples, *trial.attempt(name, target, samples))
-    return found.got, f"{name}: {found.diagnosis}" if found.diagnosis else ""
+    diagnosis = verdict.judge(name, samples, *trial.attempt(name, target, samples))
+    return f"{name}: {diagnosis}" if diagnosis else ""

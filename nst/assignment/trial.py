@@ -1,35 +1,33 @@
-"""Run a function on given inputs, and return what it did: numbers and facts, no verdict.
+"""Run a function on given inputs, and return the numbers that it gave; no verdict.
 
 This runs where the function is: in the notebook, called by the public tests, or in the process of a
 submission, called by the grader. It holds no right answer: what a function calls is replaced by a
 stand-in with secret numbers in its value, so that each function is judged alone.
 """
 
-import dis
 import functools
 import inspect
-import itertools
 import os
+import re
 import traceback
 from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 from numbers import Real
-from tempfile import TemporaryDirectory
 from textwrap import shorten
-from types import CodeType, ModuleType, SimpleNamespace
+from types import ModuleType
 from unittest.mock import patch
 
 import numpy as np
 from IPython.utils.capture import capture_output
 
-from nst.assignment.hints import format_error
-from nst.assignment.spec import HELPERS, PARAMETERS, STEPS, VGG_LAYERS
+from nst.assignment.hints import NOTHING, explain, format_error, origin
+from nst.assignment.spec import PARAMETERS, STEPS, VGG_LAYERS
 from nst.core.tensorflow import import_tensorflow
 
 tf = import_tensorflow()
 
 
 class Refused(Exception):
-    """What a function returned cannot be judged: its kind, and its value if it has one."""
+    """What a function is or returned cannot be judged: why, in a sentence."""
 
 
 def attempt(name, target, samples, namespace=None):
@@ -42,33 +40,36 @@ def attempt(name, target, samples, namespace=None):
     namespace -- globals of the notebook, if they may differ from those of `target`
 
     Returns:
-    fields -- dict of facts: no_function, signature, parameters, clues, binds, stops (an error), the
-        line and code that it came from, returned (a kind that cannot be judged)
+    fields -- dict: code (of the function, without its comments and strings), reordered (a sentence
+        if its arguments are in another order), and complaint (a sentence) if it cannot be judged
     arrays -- dict of arrays: value0, value1, …, and what else the trial gives
     """
-    function = function_of(target)
-    if function is None:
-        return {"no_function": shorten(_repr(target), 60, placeholder="…")}, {}
-    signature, arrays = inspect.signature(target), {}
-    fields = {"signature": str(signature), "parameters": list(signature.parameters)}
-    fields["clues"] = clues(function.__code__)
-    every = PARAMETERS[name].split(", ")
+    fields, arrays = {}, {}
     try:
-        signature.bind(*every)
-        signature.bind(*(parameter for parameter in every if "=" not in parameter))
-    except TypeError:
-        return fields | {"binds": False}, {}
-    spaces = [function.__globals__, *([namespace] if namespace is not None else [])]
-    try:
+        function = plain_function(target)
+        fields = {"code": code_of(function), "reordered": _check_signature(name, target)}
+        spaces = [function.__globals__, *([namespace] if namespace is not None else [])]
         with _trial(spaces) as session:
             TRIALS[name](target, session, samples, arrays, spaces)
     except Refused as refusal:
-        fields["returned"], *value = refusal.args
-        with suppress(TypeError, ValueError, IndexError):
-            arrays["returned"] = np.asarray(value[0], float)
+        fields["complaint"] = str(refusal)
     except (Exception, SystemExit) as error:
-        fields |= describe_error(error, function.__code__.co_filename)
+        fields["complaint"] = _describe(error, function.__code__.co_filename, name, fields["code"])
     return fields, arrays
+
+
+def plain_function(target):
+    """Find the Python function of a callable: a partial, a decorated one, an object's __call__."""
+    found = target
+    for _ in range(5):  # such as a partial of an object's method
+        if isinstance(found, functools.partial):
+            found = found.func
+        elif not inspect.isfunction(found) and not isinstance(found, type):
+            found = getattr(found, "__func__", vars(type(found)).get("__call__"))
+    if not inspect.isfunction(found):
+        shown = shorten(_repr(target), 60, placeholder="…")
+        raise Refused(f"it is {shown}, not a function of yours. Run the cell that defines it.")
+    return inspect.unwrap(found)
 
 
 def _repr(value):
@@ -78,46 +79,45 @@ def _repr(value):
         return f"a {type(value).__name__}"
 
 
-def function_of(target):
-    """Find the Python function of a callable: a partial, a decorated one, an object's __call__."""
-    if not callable(target) or isinstance(target, type):
-        return None
-    for _ in range(10):
-        target = inspect.unwrap(target)
-        if isinstance(target, functools.partial):
-            target = target.func
-        elif inspect.ismethod(target):
-            target = target.__func__
-        elif not inspect.isfunction(target):
-            target = vars(type(target)).get("__call__")
-    return target if inspect.isfunction(target) else None
+def code_of(function):
+    """Return a function's code without comments and strings, empty if it is not known."""
+    with suppress(OSError, TypeError):
+        source = inspect.getsource(function)
+        return re.sub(r"(?s)(\"\"\"|''').*?\1|#[^\n]*", "", source)
+    return ""
 
 
-def clues(code):
-    """List those of nst.assignment.hints.CLUES that a function's code shows."""
-    steps = list(dis.get_instructions(code))
-    found = {"Session" for name in code.co_names if name in ("Session", "InteractiveSession")}
-    keywords = {name for part in code.co_consts if isinstance(part, tuple) for name in part}
-    found |= {"minimize", "feed_dict"} & {*code.co_names, *keywords}
-    if "get_shape" in code.co_names and "as_list" not in code.co_names:
-        found.add("get_shape")
-    for sign, old_name in (("^", "BINARY_XOR"), ("//", "BINARY_FLOOR_DIVIDE")):
-        if any(step.opname == old_name or step.argrepr in (sign, f"{sign}=") for step in steps):
-            found.add(sign)
-    for before, step in itertools.pairwise(steps):
-        if before.argval in ("np", "numpy") and step.argval in ("sum", "mean"):
-            found.add(f"np.{step.argval}")
-    inner = [part for part in code.co_consts if isinstance(part, CodeType)]
-    return sorted(found.union(*map(clues, inner)))
+def _check_signature(name, target):
+    """Return a sentence if arguments are in another order; raise Refused if they do not fit."""
+    signature, wanted = inspect.signature(target), PARAMETERS[name].split(", ")
+    found = list(signature.parameters)
+    if {"content_output", "generated_output", "style_image_output"} & {*found}:
+        raise Refused(
+            f"its arguments {signature} are those of the TensorFlow 2 edition. This is the "
+            f"TensorFlow 1 course, whose arguments are ({PARAMETERS[name]})."
+        )
+    names = [parameter.partition("=")[0] for parameter in wanted]
+    required = [parameter for parameter in wanted if "=" not in parameter]
+    try:
+        signature.bind(*wanted)
+        signature.bind(*required)
+    except TypeError:
+        shown = f"{signature}"[:200]
+        raise Refused(f"its arguments are {shown}. They must be ({PARAMETERS[name]}).") from None
+    if found[: len(names)] != names and sorted(found[: len(names)]) == sorted(names):
+        return (
+            f"its arguments are in another order: {signature}. They must be ({PARAMETERS[name]}), "
+            "as calls name none of them."
+        )
+    return ""
 
 
-def describe_error(error, file):
+def _describe(error, file, name, code):
     """Describe an error: its message, and the last line of `file` that it came through."""
-    frames = traceback.extract_tb(error.__traceback__)
-    lines = [(frame.lineno, frame.line) for frame in frames if frame.filename == file]
-    number, line = lines[-1] if lines else (0, "")
-    code = shorten(line or "", 80, placeholder=" ...")
-    return {"stops": format_error(error), "line": number or 0, "code": code}
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == file]
+    line = shorten(frames[-1].line or "", 80, placeholder=" ...") if frames else ""
+    where = f" in line {frames[-1].lineno}, `{line}`," if line else ""
+    return f"it stops{where} with {explain(format_error(error), code, name)}"
 
 
 @contextmanager
@@ -125,31 +125,38 @@ def _trial(spaces):
     """Enter a graph and a session, which every session among the notebook's globals becomes."""
     with tf.Graph().as_default(), new_session() as session, ExitStack() as stack:
         for space in spaces:
-            stand_ins = dict.fromkeys(_names(space, tf.Session, tf.InteractiveSession), session)
-            stack.enter_context(patch.dict(space, stand_ins, sess=session))
+            found = [
+                n for n, v in space.items() if isinstance(v, tf.Session | tf.InteractiveSession)
+            ]
+            stack.enter_context(patch.dict(space, dict.fromkeys(found, session), sess=session))
         yield session
 
 
-def _names(space, *kinds):
-    return [name for name, value in space.items() if isinstance(value, kinds)]
-
-
 def new_session():
-    return tf.Session(config=tf.ConfigProto(device_count={"GPU": 0}))  # same numbers everywhere
+    """Make a session that computes on the processor, so that numbers are the same everywhere."""
+    return tf.Session(config=tf.ConfigProto(device_count={"GPU": 0}))
 
 
 def run(session, output):
     """Run `output`, which must be a float32 tensor of the session's graph."""
     if output is None:
-        raise Refused("nothing")
+        raise Refused(NOTHING)
     if isinstance(output, int | float | np.ndarray | np.generic):
-        raise Refused("a NumPy array" if np.ndim(output) else "a number", output)
+        kind = "a NumPy array" if np.ndim(output) else "a number"
+        raise Refused(
+            f"it returns {kind}, not a tensor{origin(output)}. Compute it from the arguments with "
+            "tf functions, without sess.run, .eval() or NumPy."
+        )
     if not isinstance(output, tf.Tensor):
-        raise Refused(f"a {type(output).__name__}")
+        raise Refused(f"it returns a {type(output).__name__:.40}. It must return one tensor.")
     if output.graph is not session.graph:
-        raise Refused("another graph")
+        raise Refused(
+            "it returns a tensor of another graph. Use the arguments, nothing from outside."
+        )
     if output.dtype != tf.float32:
-        raise Refused(f"dtype {output.dtype.name}")
+        raise Refused(
+            f"it returns {output.dtype.name}. It must stay tf.float32, as the arguments are."
+        )
     return session.run(output)
 
 
@@ -160,8 +167,8 @@ def _add_gradient(session, output, arguments, arrays):
 
 
 def _try_tensors(target, session, samples, arrays, spaces):
-    for i, inputs in enumerate(samples):
-        inputs = [tf.constant(array) for array in inputs]
+    for i, sample in enumerate(samples):
+        inputs = [tf.constant(array) for array in sample]
         output = target(*inputs)
         arrays[f"value{i}"] = run(session, output)
     _add_gradient(session, output, inputs[-1:], arrays)
@@ -171,9 +178,9 @@ def _try_layer(target, session, samples, arrays, spaces):
     """Samples: the factor of the stand-in for gram_matrix, then two activations."""
     for i, (factor, a_S, a_G) in enumerate(samples):
         generated = tf.constant(a_G)
-        with _helper("compute_layer_style_cost", spaces, _stand_in_gram, factor):
+        with _helper("gram_matrix", spaces, _stand_in_gram, factor):
             # an array, as compute_style_cost passes it, or a tensor, as in the check cell
-            output = target(tf.constant(a_S) if i % 2 == 0 else a_S, generated)
+            output = target(a_S if i % 2 else tf.constant(a_S), generated)
         arrays[f"value{i}"] = run(session, output)
     _add_gradient(session, output, [generated], arrays)
 
@@ -186,7 +193,7 @@ def _try_style(target, session, samples, arrays, spaces):
         session.run([image.initializer for image in images])
         model = dict(zip(names, map(tf.identity, images), strict=True))
         layers = list(zip(names, weights.tolist(), strict=True))
-        with _helper("compute_style_cost", spaces, _stand_in_cost, secret):
+        with _helper("compute_layer_style_cost", spaces, _stand_in_cost, secret):
             output = target(model, layers)
         for image, generated in zip(images, activations[1::2], strict=True):
             session.run(image.assign(generated))
@@ -195,22 +202,20 @@ def _try_style(target, session, samples, arrays, spaces):
 
 
 def _helper(name, spaces, stand_in, secret):
-    """Replace the function that `name` calls among the notebook's globals."""
-    stack, helper = ExitStack(), HELPERS[name]
+    """Replace the function `name`, which another one calls, among the notebook's globals."""
+    stack = ExitStack()
     for space in spaces:
-        replaced = {helper: stand_in(secret, space.get(helper))}
+        replaced = {name: stand_in(secret.astype(np.float32), space.get(name))}
         stack.enter_context(patch.dict(space, replaced))
     return stack
 
 
 def _arguments(own, args, kwargs):
     """Return the arguments of a call in the order of the function that it is meant for."""
-    try:
-        signature = inspect.signature(own)
-    except (TypeError, ValueError):  # the notebook has no such function
+    if not callable(own):  # the notebook has no such function
         return *args, *kwargs.values()
     try:
-        return signature.bind(*args, **kwargs).args
+        return inspect.signature(own).bind(*args, **kwargs).args
     except TypeError as error:
         raise TypeError(f"{own.__name__}() {error}") from None
 
@@ -218,10 +223,8 @@ def _arguments(own, args, kwargs):
 def _stand_in_gram(factor, own):
     def gram_matrix(*args, **kwargs):
         A = tf.convert_to_tensor(_arguments(own, args, kwargs)[0])
-        if len(A.shape) == 2:
-            return np.float32(factor) * tf.matmul(A, A, transpose_b=True)
         try:
-            return np.float32(factor) * own(A)
+            return factor * (tf.matmul(A, A, transpose_b=True) if len(A.shape) == 2 else own(A))
         except Exception:
             raise TypeError(
                 f"gram_matrix takes a matrix (n_C, n_H*n_W), not a tensor of shape {A.shape}"
@@ -231,23 +234,19 @@ def _stand_in_gram(factor, own):
 
 
 def _stand_in_cost(secret, own):
-    one, two = secret.astype(np.float32)
-
     def compute_layer_style_cost(*args, **kwargs):
         a_S, a_G = _arguments(own, args, kwargs)[:2]
-        return tf.reduce_mean((one * a_S - two * a_G) ** 2)
+        return tf.reduce_mean((secret[0] * a_S - secret[1] * a_G) ** 2)
 
     return compute_layer_style_cost
 
 
 def _try_total(target, session, samples, arrays, spaces):
-    for i, sample in enumerate(samples):
-        J_content, J_style, alpha, beta = map(float, sample)
-        if i < len(samples) - 1:
-            arrays[f"value{i}"] = _number_or_run(session, target(J_content, J_style, alpha, beta))
-    costs = tf.constant(J_content), tf.constant(J_style)
-    J = target(*costs, alpha, beta)
-    arrays[f"value{i}"] = run(session, J)
+    for i, sample in enumerate(samples[:-1]):
+        arrays[f"value{i}"] = _number_or_run(session, target(*map(float, sample)))
+    costs, weights = [tf.constant(n, tf.float32) for n in samples[-1][:2]], samples[-1][2:]
+    J = target(*costs, *map(float, weights))
+    arrays[f"value{len(samples) - 1}"] = run(session, J)
     _add_gradient(session, J, costs, arrays)
     arrays["defaults"] = _number_or_run(session, target(1.0, 2.0))
 
@@ -262,38 +261,49 @@ def _try_model_nn(target, session, samples, arrays, spaces):
     image = tf.Variable(np.zeros_like(noise))
     costs = {"J_content": tf.reduce_sum((image - goal) ** 2), "J_style": tf.reduce_sum(image**2)}
     costs["J"] = costs["J_content"] + costs["J_style"]
-    # Momentum 0 is plain descent, which NumPy repeats, with variables to initialize.
-    optimizer = tf.train.MomentumOptimizer(float(rate), 0)
-    train_step = optimizer.minimize(costs["J"])
+
+    def optimizer(*_, **__):
+        # Momentum 0 is plain descent, which NumPy repeats, with variables to initialize.
+        return tf.train.MomentumOptimizer(float(rate), 0)
+
+    stand_ins = costs | {
+        "model": {"input": image} | dict.fromkeys(VGG_LAYERS, tf.identity(image)),
+        "train_step": optimizer().minimize(costs["J"]),
+        "save_image": lambda path, image: None,
+    }
     with ExitStack() as stack:
-        folder = stack.enter_context(TemporaryDirectory())
         stack.enter_context(redirect_stdout(stack.enter_context(open(os.devnull, "w"))))
         stack.enter_context(capture_output(stdout=False, stderr=False))  # of displays
+        stack.enter_context(patch.object(tf.train, "AdamOptimizer", optimizer))
         for space in spaces:
-            layers = dict.fromkeys(VGG_LAYERS, tf.identity(image))
-            stand_ins = {"model": {"input": image, **layers}, "train_step": train_step, **costs}
-            stand_ins |= _training_globals(space, stand_ins) | {"OUTPUT_DIR": folder}
-            stand_ins |= dict.fromkeys(_names(space, tf.train.Optimizer), optimizer)
-            stand_ins |= _without_files(space)
-            stack.enter_context(patch.dict(space, stand_ins))
+            for value in space.values():
+                if isinstance(value, ModuleType) and hasattr(value, "save_image"):
+                    stack.enter_context(patch.object(value, "save_image", stand_ins["save_image"]))
+            replaced = _by_kind(space, stand_ins, optimizer())
+            stack.enter_context(patch.dict(space, stand_ins | replaced))
         returned = target(session, noise, STEPS)
         if returned is None:
-            raise Refused("nothing")
+            raise Refused(NOTHING)
         left = session.run(image)
     if not isinstance(returned, np.ndarray) or returned.shape != noise.shape:
         shape = f" of shape {returned.shape}" if isinstance(returned, np.ndarray) else ""
-        raise Refused(f"image: a {type(returned).__name__}{shape}")
+        raise Refused(
+            f"it returns a {type(returned).__name__}{shape}, not the image. Return what "
+            "sess.run(model['input']) gives: an array (1, n_H, n_W, 3)."
+        )
     arrays["value0"] = np.stack([left, returned.astype(np.float32)])
 
 
-def _training_globals(space, stand_ins):
-    """Replace what a notebook calls otherwise: its model, its training step, its costs."""
+def _by_kind(space, stand_ins, optimizer):
+    """Replace what a notebook calls otherwise: its model, training step, costs and optimizers."""
     found = {}
     for name, value in space.items():
         if is_model(value):
             found[name] = stand_ins["model"]
         elif isinstance(value, tf.Operation):
             found[name] = stand_ins["train_step"]
+        elif isinstance(value, tf.train.Optimizer):
+            found[name] = optimizer
         elif isinstance(value, tf.Tensor) and value.shape == () and name not in stand_ins:
             found[name] = stand_ins["J"]
     return found
@@ -302,15 +312,6 @@ def _training_globals(space, stand_ins):
 def is_model(value):
     """Return whether a value is a dictionary of layers, as load_vgg_model returns it."""
     return isinstance(value, dict) and "input" in value and VGG_LAYERS[0] in value
-
-
-def _without_files(space):
-    """Replace save_image, under its name and within modules, by one that writes no file."""
-    found = {"save_image": lambda path, image: None}
-    for name, module in space.items():
-        if isinstance(module, ModuleType) and hasattr(module, "save_image"):
-            found[name] = SimpleNamespace(**{**vars(module), **found})
-    return found
 
 
 TRIALS = {

@@ -15,13 +15,28 @@ CELL_LIMIT = 1000
 MARKER = re.compile(r"^# ?(?:In ?\[|%%)", re.M)  # of a cell in a script
 BLOCK = re.compile(r"^(?:def|class|import|from|@)\b", re.M)  # at the left margin
 UNPARSABLE = SyntaxError, ValueError, RecursionError, MemoryError
+RUNNING_MAGICS = ("time", "timeit", "capture", "prun")  # which run the rest of their cell
 TF2_SIGNS = ("content_output", "generated_output", "vgg_model_outputs", "applications.VGG19")
+TENSORFLOW_2 = (
+    "it is of the TensorFlow 2 edition of the assignment. This grader is for the TensorFlow 1 "
+    "edition, all of its versions: grade it by hand"
+)
+NO_NOTEBOOKS = {  # pattern of the text: what it is
+    r"\s*\Z": "empty: save it again",
+    r"\s*version https://git-lfs": "a Git LFS pointer, not the notebook: run git lfs pull, and "
+    "hand in that file",
+    r"(?i)\s*<(!doctype|html|\?xml)": "a web page (an exported notebook, or a login page): hand "
+    "in the .ipynb itself",
+    r"%PDF": "a PDF: hand in the .ipynb itself",
+    r"(?ms).*?^(<<<<<<<|>>>>>>>) ": "in the middle of a merge conflict: remove the lines <<<<<<<, "
+    "======= and >>>>>>>",
+}
 
 
 class Cell(NamedTuple):
     title: str  # "cell 3", or the name of the script
     source: str
-    first_line: int  # in its file; of a notebook's cell always 1
+    first_line: int = 1  # in its file; of a notebook's cell always 1
     is_code: bool = True
 
 
@@ -39,9 +54,11 @@ def read_cells(name, data):
     """
     if data.startswith(b"PK\x03\x04"):
         name, data = _unpack(name, data)
-    text = _decode(data)
-    if problem := _not_a_notebook(text):
-        raise ValueError(f"{name} is {problem}")
+    is_wide = data.startswith((b"\xff\xfe", b"\xfe\xff"))
+    text = data.decode("utf-16" if is_wide else "utf-8-sig", "replace").replace("\r\n", "\n")
+    for pattern, kind in NO_NOTEBOOKS.items():
+        if re.match(pattern, text):
+            raise ValueError(f"{name} is {kind}")
     is_script = name.lower().endswith(".py") and not text.lstrip().startswith("{")
     cells = _of_script(name, text) if is_script else _of_notebook(name, text)
     if len(cells) > CELL_LIMIT:
@@ -49,14 +66,8 @@ def read_cells(name, data):
     return cells
 
 
-def _decode(data):
-    for mark, encoding in ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")):
-        if data.startswith(mark):
-            return data.decode(encoding, "replace")
-    return data.decode("utf-8-sig", "replace").replace("\r\n", "\n")
-
-
 def _unpack(name, data):
+    """Read the one notebook or script in a zip: (name, bytes)."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             inside = [file for file in archive.namelist() if not re.search(r"(^|/)[._]", file)]
@@ -65,42 +76,21 @@ def _unpack(name, data):
             if len(found) != 1:
                 raise ValueError(f"{name} holds {len(found)} notebooks: hand in exactly one")
             with archive.open(found[0]) as file:
-                data = file.read(SIZE_LIMIT + 1)
+                return found[0].rpartition("/")[2], file.read(SIZE_LIMIT)
     except (zipfile.BadZipFile, RuntimeError, NotImplementedError, OSError, EOFError):
         raise ValueError(f"{name} cannot be unpacked: hand in the notebook itself") from None
-    if len(data) > SIZE_LIMIT:
-        raise ValueError(f"{found[0]} has more than {SIZE_LIMIT >> 20} MB: clear its outputs")
-    return found[0].rpartition("/")[2], data
-
-
-def _not_a_notebook(text):
-    start = text.lstrip()[:200].lower()
-    if not start:
-        return "empty: save it again"
-    if start.startswith("version https://git-lfs"):
-        return "a Git LFS pointer, not the notebook: run git lfs pull, and hand in that file"
-    if start.startswith(("<!doctype", "<html", "<?xml")):
-        return "a web page (an exported notebook, or a login page): hand in the .ipynb itself"
-    if start.startswith("%pdf"):
-        return "a PDF: hand in the .ipynb itself"
-    if re.search(r"^(<<<<<<< .*|>>>>>>> .*)$", text, re.M):
-        return "in the middle of a merge conflict: remove the lines <<<<<<<, ======= and >>>>>>>"
-    return ""
 
 
 def _of_notebook(name, text):
     try:
         notebook = json.loads(text)
         sheets = notebook.get("worksheets") or [notebook]  # formats 1 to 3 have worksheets
-        raw = [cell for sheet in sheets for cell in sheet["cells"]]
         cells, number = [], 0
-        for cell in raw:
-            source = cell.get("source", cell.get("input", ""))
-            source = source if isinstance(source, str) else "".join(source)
-            is_code = cell.get("cell_type") == "code"
-            number += is_code
-            title = f"cell {number}" if is_code else f"a {str(cell.get('cell_type'))[:20]} cell"
-            cells.append(Cell(title, source, 1, is_code))
+        for cell in [cell for sheet in sheets for cell in sheet["cells"]]:
+            source, kind = "".join(cell.get("source", cell.get("input", ""))), cell.get("cell_type")
+            number += kind == "code"
+            title = f"cell {number}" if kind == "code" else f"a {kind} cell"
+            cells.append(Cell(title, source, is_code=kind == "code"))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise ValueError(f"{name} cannot be read as a notebook: save it again") from None
     return cells
@@ -108,16 +98,15 @@ def _of_notebook(name, text):
 
 def _of_script(name, text):
     marker = MARKER
-    if not MARKER.search(text) and _statements(Cell(name, text, 1))[1]:
+    if not MARKER.search(text) and _statements(Cell(name, text))[1]:
         marker = BLOCK  # so that a line that is not Python costs its block alone
     starts = [0, *(match.start() for match in marker.finditer(text)), len(text)]
-    if len(starts) > CELL_LIMIT:
-        raise ValueError(f"{name} has {len(starts):,} cells: hand in at most {CELL_LIMIT:,}")
     linecache.cache[name] = (len(text), None, text.splitlines(True), name)
-    return [
-        Cell(name, text[start:end], 1 + text.count("\n", 0, start))
-        for start, end in pairwise(starts)
-    ]
+    cells, line = [], 1
+    for start, end in pairwise(starts):
+        cells.append(Cell(name, text[start:end], line))
+        line += text.count("\n", start, end)
+    return cells
 
 
 def compile_cell(cell):
@@ -138,7 +127,7 @@ def _statements(cell):
     """Parse a cell: (nodes, a sentence if it is not Python 3)."""
     from IPython.core.inputtransformer2 import TransformerManager
 
-    source = re.sub(r"\A\s*%%(time|timeit|capture|prun)\b.*", "", cell.source)
+    source = re.sub(rf"\A\s*%%({'|'.join(RUNNING_MAGICS)})\b.*", "", cell.source)
     try:
         # magics become calls of get_ipython()
         tree = ast.parse(TransformerManager().transform_cell(source))
@@ -174,11 +163,10 @@ def why_missing(name, cells, problems):
         found = re.search(rf"^def ({name})\s*\(", cell.source, re.M | re.I)
         if found and found[1] != name:
             return f"no cell defines it: {cell.title} calls it {found[1]}. Write it {name}."
-        in_class = rf"^class (\w+).*\n(?:[ \t].*\n|\n)*?[ \t]+def {name}\("
-        if found := re.search(in_class, cell.source, re.M):
+        if re.search(rf"^[ \t]+def {name}\s*\(", cell.source, re.M):
             return (
-                f"it is a method of the class {found[1]}. The notebook calls a function: move its "
-                "def to the left margin, and leave out self."
+                f"it is defined inside a class or a block in {cell.title}. Move its def to the "
+                "left margin, and leave out self."
             )
     return ". ".join(["no cell defines it", *problems, ""]).strip()
 

@@ -20,7 +20,7 @@ from nst.grading.reports import (
     NAME_WIDTH,
     Report,
     print_line,
-    print_table,
+    print_rows,
     printable,
     short_name,
 )
@@ -93,70 +93,76 @@ def main(arguments=None):
     """Run the command `nst grade`."""
     args = _parser().parse_args(arguments)
     sys.stdout.reconfigure(errors="replace")  # a console may lack ²
-    grading = _prepare(args)
+    try:
+        grading = Grading(args)
+    except (FileNotFoundError, FileExistsError, ValueError) as error:
+        _warn(error)
+        sys.exit(2)
+    if not bubblewrap():
+        _warn(NO_BUBBLEWRAP)
     done = grading.run()
     if args.json:
         print(json.dumps(grading.results, indent=1))
     if not done:
-        count = len(grading.results), len(grading.submissions)
-        sys.exit(_stop(f"stopped after {count[0]} of {count[1]} submissions", 130))
+        _warn(f"stopped after {len(grading.results)} of {len(grading.submissions)} submissions")
+        sys.exit(130)
     verdicts = {row["verdict"] for result in grading.results for row in result["rows"]}
     sys.exit(1 if args.strict and "fail" in verdicts else 0)
 
 
-def _stop(message, status):
-    sys.stderr.write(f"{printable(message)}\n")
-    return status
+def _warn(message):
+    print(printable(message, 4000), file=sys.stderr)
 
 
 class Grading:
     """The grading of a class: what is graded already, and where that is shown and written."""
 
-    def __init__(self, args, submissions, report, roster):
-        self.submissions, self.results = submissions, []
-        self._args, self._report, self._roster = args, report, roster
+    def __init__(self, args):
+        """Read what the command names; raise OSError or ValueError if that fails."""
+        self.submissions, self.results, self._args = [], [], args
+        for path in args.paths:
+            folder = path if path.is_dir() else None
+            self.submissions += [(notebook, folder) for notebook in find_notebooks(path)]
+        self._report = Report(args.report) if args.report else None
+        self._roster = students.read_roster(args.roster) if args.roster else []
         self._weights = args.points or dict.fromkeys(students.SHORT_NAMES, 1)
-        self._is_table = len(submissions) > 1 and not args.json
-        names = [self._name(path, folder) for path, folder in submissions]
-        self._width = min(NAME_WIDTH, max(len(printable(name, 4096)) for name in names))
-
-    def _name(self, path, folder):
-        name, number = students.identify(path, folder)
-        return name if number else str(path)
+        self._is_table = len(self.submissions) > 1 and not args.json
+        names = [printable(_shown(*submission), 4096) for submission in self.submissions]
+        self._width = min(NAME_WIDTH, max(map(len, names)))
 
     def run(self):
         """Grade what is new or has changed; return whether all is graded."""
         if self._is_table:
             print_line("notebook", COLUMNS, self._width)
-        new = []
+        earlier, new = self._report.earlier if self._report else {}, []
         for path, folder in self.submissions:
             digest = _digest(path, folder)
-            earlier = (self._report and self._report.earlier) or {}
             if rows := earlier.get((str(path), digest)):
                 self._add(path, folder, digest, rows)
             else:
                 new.append((path, folder, digest))
         self._write()
-        done = not new or grade_all(
-            [(path, folder) for path, folder, _ in new],
-            self._args.limit,
-            self._args.jobs,
-            lambda number, rows: self._add(*new[number], rows, write=True),
-        )
+
+        def show(number, rows):
+            self._add(*new[number], rows)
+            self._write()
+
+        names = [(path, folder) for path, folder, _ in new]
+        done = not new or grade_all(names, self._args.limit, self._args.jobs, show)
         self._end()
         return done
 
-    def _add(self, path, folder, digest, rows, write=False):
+    def _add(self, path, folder, digest, rows):
         student, number = students.identify(path, folder)
         result = {"notebook": str(path), "student": student, "id": number, "digest": digest}
-        maximum = sum(self._weights.values())
-        result |= {"points": students.points(rows, self._weights), "maximum": maximum, "rows": rows}
-        self.results.append(result)
+        result |= {"points": students.points(rows, self._weights), "rows": rows}
+        self.results.append(result | {"maximum": sum(self._weights.values())})
         if self._is_table:
             verdicts = [row["verdict"] for row in rows]
-            print_line(short_name(self._name(path, folder), self._width), verdicts, self._width)
-        if write:
-            self._write()
+            print_line(short_name(_shown(path, folder), self._width), verdicts, self._width)
+
+    def _lines(self):
+        return students.compare_with_roster(self.results, self._roster) if self._roster else []
 
     def _write(self):
         if self._report:
@@ -165,42 +171,27 @@ class Grading:
             except OSError as error:
                 sys.exit(printable(error))
 
-    def _lines(self):
-        return students.compare_with_roster(self.results, self._roster) if self._roster else []
-
     def _end(self):
         if self._is_table:
-            for line in [students.most_frequent_mistake(self.results), *self._lines()]:
-                print(printable(line, 4000), file=sys.stderr) if line else None
+            for line in filter(
+                None, [students.most_frequent_mistake(self.results), *self._lines()]
+            ):
+                _warn(line)
         elif self.results and not self._args.json:
-            print_table(self.results[0]["rows"])
-        if self._report:
-            report = self._report
-            files = f"{report.page}, {report.table}, {report.grades} and {report.folder}/"
-            print(f"wrote {files}", file=sys.stderr)
+            print_rows(self.results[0]["rows"])
+        if report := self._report:
+            _warn(f"wrote {report.page}, {report.table}, {report.grades} and {report.folder}/")
+
+
+def _shown(path, folder):
+    name, number = students.identify(path, folder)
+    return name if number else str(path)
 
 
 def _digest(path, folder):
     with suppress(ValueError):
         return hashlib.sha256(read_bytes(path, folder)).hexdigest()
     return ""
-
-
-def _prepare(args):
-    """Read what the command names, and report what is wrong with it."""
-    try:
-        submissions = [
-            (notebook, path if path.is_dir() else None)
-            for path in args.paths
-            for notebook in find_notebooks(path)
-        ]
-        report = Report(args.report) if args.report else None
-        roster = students.read_roster(args.roster) if args.roster else None
-    except (FileNotFoundError, FileExistsError, ValueError) as error:
-        sys.exit(_stop(error, 2))
-    if not bubblewrap():
-        _stop(NO_BUBBLEWRAP, 0)
-    return Grading(args, submissions, report, roster)
 
 
 def _parser():

@@ -3,29 +3,20 @@
 This process runs no line of a submission, and parses none.
 """
 
-import time
-from collections import Counter
-from contextlib import suppress
-
 import numpy as np
 
-from nst.assignment.hints import DIES, explain
-from nst.assignment.spec import FUNCTIONS, PUBLISHED, TRAINING
-from nst.assignment.verdict import Verdict, draw, judge
+from nst.assignment.hints import DIES
+from nst.assignment.spec import FUNCTIONS, TRAINING
+from nst.assignment.verdict import draw, judge
 from nst.core.tensorflow import import_tensorflow
+from nst.grading import training_check
 from nst.grading.protocol import WALL_CLOCK_FACTOR
 from nst.grading.sandbox import PoolClosed, SandboxDied
 from nst.grading.submissions import read_bytes
-from nst.grading.training_check import ReferenceRuns
 
-ALL = [*FUNCTIONS, TRAINING]
-CELL_SHARE, NOTEBOOK_SHARE = 3, 30  # of the limit of a function
+NOTEBOOK_LIMIT = 20  # seconds by the clock for a notebook, as a multiple of a function's limit
 GRACE = 3  # seconds beyond its limits after which a process is ended
 SANDBOXES = 6  # for one submission, which may end each of them
-TENSORFLOW_2 = (
-    "it is of the TensorFlow 2 edition of the assignment. This grader is for the TensorFlow 1 "
-    "edition, all of its versions: grade it by hand"
-)
 
 
 class Grader:
@@ -35,7 +26,6 @@ class Grader:
         """Grade in the sandboxes of `pool`, with `limit` seconds of CPU time for a function."""
         import_tensorflow().logging.set_verbosity("ERROR")
         self.pool, self.limit = pool, limit
-        self.reference = ReferenceRuns(pool.files["weights.mat"])
 
     def grade(self, path, folder=None):
         """Grade one file; whatever it does becomes its rows.
@@ -45,9 +35,8 @@ class Grader:
         folder -- folder that a link must not lead out of
 
         Returns:
-        list of dicts: function, published (of the training: our costs), got, verdict ("pass" or
-        "fail"), diagnosis, follows (the function whose mistake alone makes this one fail, or "");
-        a value is None if there is none
+        list of dicts: function; verdict, "pass" or "fail"; diagnosis, or a note; follows, the
+        function whose mistake alone makes this one fail, or ""
 
         Raises PoolClosed if the pool was closed in the meantime.
         """
@@ -76,11 +65,10 @@ class Examination:
     """The examination of one submission, in a new sandbox each time it has ended one."""
 
     def __init__(self, grader, name, data):
-        self._grader, self._name = grader, name
-        self._data = np.frombuffer(data, np.uint8)
+        self._grader, self._name, self._data = grader, name, data
         self._sandbox, self._started = None, 0
-        self._ends = Counter()  # cell: how often it has ended its process, or took too long
-        self._first_error = ""  # of the training's cells
+        self._dies = ""  # how its notebook ends the process; then only its definitions run
+        self._training = None  # what the training gave: fields, arrays
         self._rng = np.random.default_rng()  # nobody can know these inputs beforehand
         self._seed = int(self._rng.integers(2**32))
         self._sizes = [int(n) for n in self._rng.permutation([3, 5, 7, 11])[:3]]
@@ -91,103 +79,55 @@ class Examination:
 
     def rows(self):
         """Run the notebook and its training, then try each function."""
-        trained = self._request("training", 1)
-        verdicts = {name: self._try(name) for name in FUNCTIONS}
-        failed = {name: found.diagnosis for name, found in verdicts.items() if found.diagnosis}
-        rows = [_row(name, verdicts[name], PUBLISHED.get(name)) for name in FUNCTIONS]
-        return [*rows, self._training_row(*trained, failed)]
+        found = {name: self._try(name) for name in FUNCTIONS}
+        failed = [name for name in FUNCTIONS if found[name]]
+        return [*(_row(name, found[name]) for name in FUNCTIONS), self._training_row(failed)]
 
     def _try(self, name):
         samples = draw(name, self._rng, self._sizes)
         arrays = {f"{i}.{j}": a for i, sample in enumerate(samples) for j, a in enumerate(sample)}
-        counts = [len(sample) for sample in samples]
-        fields, values = self._request("try_function", 1, arrays, name=name, counts=counts)
-        try:
-            return judge(name, samples, fields, values)
-        except Exception as error:  # it made these facts and values
-            return Verdict(None, _broken(error))
-
-    def _training_row(self, fields, arrays, failed):
-        if self._first_error and {"complaint", "cannot"} & {*fields}:
-            fields = {"complaint": f"it does not begin: {self._first_error}"}
-        try:
-            found, costs, follows = self._grader.reference.judge(fields, arrays, self._seed, failed)
-        except Exception as error:
-            found, costs, follows = Verdict(None, _broken(error)), None, ""
-        return _row(TRAINING, found, costs) | {"follows": follows}
-
-    def _request(self, action, share, arrays=None, **details):
-        """Do something in a sandbox in which the notebook has run: (fields, arrays)."""
         try:
             self._run_notebook()
-            return self._ask(action, share, arrays, **details)
+            seconds = WALL_CLOCK_FACTOR * self._grader.limit
+            answer = self._ask("try_function", seconds, arrays, name=name)
         except SandboxDied as died:
-            return {"complaint": str(died)}, {}
+            return str(died)
+        try:
+            return judge(name, samples, *answer)
+        except Exception as error:  # it made this answer
+            return _broken(error)
 
-    def _ask(self, action, share, arrays=None, **details):
-        limit = share * self._grader.limit
-        request = {"do": action, "limit": limit, **details}
-        return self._sandbox.ask(request, arrays, WALL_CLOCK_FACTOR * limit + GRACE)
+    def _training_row(self, failed):
+        try:
+            result = training_check.judge(*self._training, self._seed, failed)
+        except Exception as error:
+            result = training_check.TrainingResult(_broken(error))
+        return _row(TRAINING, *result)
+
+    def _ask(self, action, seconds, arrays=None, **details):
+        request = {"do": action, "limit": self._grader.limit, **details}
+        return self._sandbox.ask(request, arrays, seconds + GRACE)
 
     def _run_notebook(self):
-        """Run the notebook up to model_nn, again in a new sandbox if its last one has ended.
-
-        A cell that ends its process, or takes too long, runs once more with nothing but its
-        definitions, then not at all.
-        """
+        """Run the notebook up to model_nn, again in a new sandbox if its last one has ended."""
         while self._sandbox is None or self._sandbox.gone:
             if self._started == SANDBOXES:
                 raise SandboxDied(DIES)
             self._sandbox = self._grader.pool.take(first=self._started == 0)
             self._started += 1
-            with suppress(SandboxDied):
-                self._run_cells()
-
-    def _run_cells(self):
-        end = time.monotonic() + NOTEBOOK_SHARE * self._grader.limit
-        try:
-            fields, _ = self._ask("read", CELL_SHARE, {"data": self._data}, name=self._name)
-        except SandboxDied:
-            fields = {"complaint": ""}
-        if "complaint" in fields:
-            raise ValueError(
-                f"{self._name} takes too much time or memory to read: clear its outputs"
-            )
-        if "unprepared" in fields:
-            raise OSError(str(fields["unprepared"])[:200])
-        if "edition" in fields:
-            raise ValueError(TENSORFLOW_2)
-        if "cells" not in fields:
-            raise ValueError(str(fields.get("unreadable"))[:400])
-        for number in range(min(int(fields["cells"]), 1000)):
-            if time.monotonic() > end:
-                return self._note_error("its cells take too long.")
-            if self._run_cell(number):
-                return None
-        return None
-
-    def _run_cell(self, number):
-        """Run a cell; return whether it calls model_nn."""
-        while self._ends[number] < 2:
-            self._ends[number] += 1
-            defining = self._ends[number] == 2
+            self._sandbox.hand_in(self._data)
+            details = {"name": self._name, "seed": self._seed, "definitions_only": bool(self._dies)}
             try:
-                details = {"number": number, "definitions_only": defining, "seed": self._seed}
-                fields, _ = self._ask("run_cell", CELL_SHARE, **details)
+                answer = self._ask("run_notebook", NOTEBOOK_LIMIT * self._grader.limit, **details)
             except SandboxDied as died:
-                self._note_error(f"cell {number + 1}: {died}")
-                raise
-            if "complaint" not in fields:
-                self._ends[number] -= 1
-                if fields.get("has_session") and fields.get("stops"):  # the training has begun
-                    reason = explain(str(fields["stops"]))
-                    self._note_error(f"{str(fields.get('title'))[:60]} stops with {reason}")
-                return "trains" in fields
-            self._note_error(f"cell {number + 1}: {fields['complaint']}")
-        return False
-
-    def _note_error(self, error):
-        self._first_error = self._first_error or error[:400]
+                self._training = {"complaint": f"its cells do not run to the end: {died}"}, {}
+                if self._dies:
+                    raise
+                self._dies = str(died)
+                continue
+            if "unreadable" in answer[0]:
+                raise ValueError(str(answer[0]["unreadable"]))
+            self._training = self._training or answer
 
 
 def _broken(error):
@@ -195,25 +135,13 @@ def _broken(error):
 
 
 def _same_for_all(diagnosis):
-    return [_row(name, Verdict(None, diagnosis), PUBLISHED.get(name)) for name in ALL]
+    return [_row(name, diagnosis) for name in (*FUNCTIONS, TRAINING)]
 
 
-def _row(name, verdict, published):
+def _row(name, diagnosis, note="", follows=""):
     return {
         "function": name,
-        "published": published,
-        "got": plain(verdict.got),
-        "verdict": "fail" if verdict.diagnosis else "pass",
-        "diagnosis": verdict.diagnosis or verdict.note,
-        "follows": "",
+        "verdict": "fail" if diagnosis else "pass",
+        "diagnosis": diagnosis or note,
+        "follows": follows,
     }
-
-
-def plain(value):
-    """Convert a value of any size and kind into what JSON can hold."""
-    with suppress(TypeError, ValueError):
-        array = np.asarray(value)
-        if value is None or array.size > 100 or array.dtype.kind not in "iuf":
-            return None
-        return array.tolist() if np.isfinite(array).all() else str(array)
-    return None

@@ -1,20 +1,19 @@
-"""Grading reports: terminal table, HTML page, CSV files, feedback for each student.
+"""Grading reports: lines for the terminal, HTML page, CSV files, feedback for each student.
 
 The names and diagnoses are untrusted: no control character is printed, a row stays one line.
 """
 
 import csv
+import io
 import json
 import os
 import re
-import shutil
 import textwrap
 import unicodedata
 from pathlib import Path
 
 import jinja2
 
-from nst.assignment.spec import TRAINING
 from nst.core.files import make_folder, whole_file
 from nst.grading.students import SHORT_NAMES, most_frequent_mistake
 
@@ -26,8 +25,7 @@ TEMPLATE = Path(__file__).with_name("report.html.jinja")
 
 def printable(text, width=500):
     """Make one line of any text: no control, private or unassigned characters, cut to `width`."""
-    text = "".join(map(_visible, str(text)[: 4 * width]))
-    text = " ".join(text.split())
+    text = " ".join("".join(map(_visible, str(text)[: 4 * width])).split())
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
@@ -44,30 +42,6 @@ def short_name(name, width=NAME_WIDTH):
     return text if len(text) <= width else "…" + text[1 - width :]
 
 
-# --- the terminal ------------------------------------------------------------------------------
-
-
-def print_table(rows):
-    """Print the rows of one notebook, the diagnoses wrapped to the terminal."""
-    width = max(40, shutil.get_terminal_size((120, 24)).columns - 66)
-    for row in [{key: key for key in rows[0]}, *rows]:
-        published, got = _short(row["published"]), _short(row["got"])
-        if row["function"] == TRAINING:
-            published = f"ours {published}"
-        lines = textwrap.wrap(printable(row["diagnosis"], 1000), width) or [""]
-        first = f"{row['function']:26}{published:17}{got:13}{row['verdict']:9}{lines[0]}"
-        print(first.rstrip())
-        for line in lines[1:]:
-            print(" " * 65 + line)
-
-
-def _short(value):
-    """Show a value in a few characters: of a matrix or a list of costs the first number."""
-    while isinstance(value, list):
-        value = value[0] if value else None
-    return f"{value:.6g}" if isinstance(value, int | float) else printable(value or "-", 12)
-
-
 def print_line(first, texts, width):
     """Print a line of the table of several notebooks: its header, or one notebook's verdicts."""
     columns = zip(texts, COLUMNS, strict=True)
@@ -75,11 +49,15 @@ def print_line(first, texts, width):
     print("  ".join(cells).rstrip(), flush=True)
 
 
-# --- files -------------------------------------------------------------------------------------
+def print_rows(rows):
+    """Print the rows of one notebook."""
+    for row in rows:
+        line = f"{row['function']:26}{row['verdict']:6}{printable(row['diagnosis'], 1000)}"
+        print(line.rstrip())
 
 
 class Report:
-    """A page, spreadsheets, feedback files, and what a later grading needs to go on."""
+    """A page, spreadsheets, feedback files, and what a later grading needs to continue."""
 
     def __init__(self, path):
         """Name the files, and read what an earlier grading left in them.
@@ -93,18 +71,16 @@ class Report:
         self.grades = page.with_name(f"{page.stem}-grades.csv")
         self.folder = page.with_name(f"{page.stem}-feedback")
         self._state = page.with_suffix(".json")
-        self.earlier, self._written = self._earlier(), {}
-        for file in (self.page, self.table, self.grades, self.folder, self._state):
-            if self.earlier is None and os.path.lexists(file):
-                raise FileExistsError(f"{file} exists: name another report, or move it away")
-
-    def _earlier(self):
-        """Return {digest: rows} of an earlier grading, None if there is none."""
+        self.earlier, self._written = {}, {}
         try:
             results = json.loads(self._state.read_text("utf-8"))["graded by nst"]
-            return {(r["notebook"], r["digest"]): r["rows"] for r in results if r["digest"]}
+            self.earlier = {(r["notebook"], r["digest"]): r["rows"] for r in results if r["digest"]}
         except (OSError, ValueError, KeyError, TypeError):
-            return None
+            for file in (self.page, self.table, self.grades, self.folder, self._state):
+                if os.path.lexists(file):
+                    raise FileExistsError(
+                        f"{file} exists: name another report, or move it away"
+                    ) from None
 
     def write(self, results, lines=()):
         """Write all files, as far as the grading is.
@@ -115,20 +91,19 @@ class Report:
         """
         results = sorted(results, key=lambda result: _sorting(result["student"]))
         make_folder(self.folder)
-        texts = dict(zip(_feedback_names(results), map(feedback, results), strict=True))
-        for name, text in texts.items():
-            if self._written.get(name) != text:
-                with whole_file(self.folder / name) as file:
-                    file.write_text(text, "utf-8", "replace")
-        self._written = texts
-        with whole_file(self.table) as file:
-            _write_csv(file, _table(results))
-        with whole_file(self.grades) as file:
-            _write_csv(file, _grades(results))
-        with whole_file(self.page) as file:
-            file.write_text(as_html(results, lines), "utf-8", "replace")
-        with whole_file(self._state) as file:
-            file.write_text(json.dumps({"graded by nst": results}), "utf-8", "replace")
+        files = {
+            self.table: _csv(_table(results)),
+            self.grades: _csv(_grades(results)),
+            self.page: as_html(results, lines),
+            self._state: json.dumps({"graded by nst": results}),
+        }
+        for name, result in zip(_file_names(results), results, strict=True):
+            files[self.folder / name] = feedback(result)
+        for path, text in files.items():
+            if self._written.get(path) != text:
+                with whole_file(path) as file:
+                    file.write_text(text, "utf-8", "replace", newline="")
+        self._written = files
 
 
 def _sorting(name):
@@ -137,22 +112,18 @@ def _sorting(name):
     return [int(part) if part.isdecimal() else part for part in parts], str(name)
 
 
-def _feedback_names(results):
+def _file_names(results):
+    """Name a file by each student: what file systems forbid becomes _, and no name comes twice."""
     used = set()
     for result in results:
-        base = "".join(c if _is_of_name(c) else "_" for c in printable(result["student"], 80))
-        base = base.strip("._ ").encode()[:180].decode(errors="ignore") or "submission"
+        base = re.sub(r'[<>:"/\\|?*]', "_", printable(result["student"], 80)).strip("._ ")
+        base = base.encode()[:180].decode(errors="ignore") or "submission"
         name, number = f"{base}.txt", 1
         while name.casefold() in used:
             number += 1
             name = f"{base}-{number}.txt"
         used.add(name.casefold())
         yield name
-
-
-def _is_of_name(character):
-    kept = unicodedata.category(character)[0] in "LMN" or character in JOINERS
-    return kept or character in " .-_'"
 
 
 def diagnoses(rows, width=1000):
@@ -165,16 +136,18 @@ def diagnoses(rows, width=1000):
 
 def feedback(result):
     """Write to one student, in the words of the public tests."""
-    name = printable(result["student"], 120)
     verdicts = {row["function"]: row["verdict"] for row in result["rows"]}
     found, count = dict(diagnoses(result["rows"])), list(verdicts.values()).count("pass")
-    score = f"{count} of {len(verdicts)} passed"
-    paragraphs = [f"{name}: {score}, {result['points']:g} of {result['maximum']:g} points."]
+    score = f"{count} of {len(verdicts)} passed, {_score(result)} points"
+    paragraphs = [f"{printable(result['student'], 120)}: {score}."]
     for function in ["all"] if "all" in found else verdicts:
         passed = "All tests passed. " if verdicts.get(function) == "pass" else ""
-        text = f"{function}: {passed}{found.get(function, '')}"
-        paragraphs.append(textwrap.fill(text, 90))
+        paragraphs.append(textwrap.fill(f"{function}: {passed}{found.get(function, '')}", 90))
     return "\n\n".join(paragraphs) + "\n"
+
+
+def _score(result):
+    return f"{result['points']:g} of {result['maximum']:g}"
 
 
 def _table(results):
@@ -186,21 +159,25 @@ def _table(results):
 
 
 def _grades(results):
-    """Yield rows for the import of grades by Moodle and Canvas, which know these columns."""
-    yield ["Identifier", "ID", "Student", "Grade", "Feedback comments"]
+    """Yield rows for the import of grades: Canvas reads the first four columns, Moodle the rest."""
+    columns = "Student,ID,Section,Grade,Identifier,Last modified (grade),Feedback comments"
+    yield columns.split(",")
     for result in results:
         number = result["id"]
         participant = f"Participant {number}" if number else ""
-        yield [participant, number, result["student"], result["points"], _comment(result)]
+        student = [result["student"], number, "", result["points"]]
+        yield [*student, participant, "", _comment(result)]
 
 
 def _comment(result):
     return " / ".join(": ".join(pair) for pair in diagnoses(result["rows"], 500))
 
 
-def _write_csv(path, rows):
-    with open(path, "w", encoding="utf-8-sig", errors="replace", newline="") as file:
-        csv.writer(file).writerows([_safe(cell) for cell in row] for row in rows)
+def _csv(rows):
+    stream = io.StringIO("\ufeff", newline="")
+    stream.seek(1)
+    csv.writer(stream).writerows([_safe(cell) for cell in row] for row in rows)
+    return stream.getvalue()
 
 
 def _safe(cell):
@@ -215,16 +192,18 @@ def _safe(cell):
 def as_html(results, lines=()):
     """Make a page that needs nothing else: a row for each submission, its diagnosis on a click."""
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    template = environment.from_string(TEMPLATE.read_text("utf-8"))
     submissions = [
         {
             "student": printable(result["student"], 120),
             "verdicts": [row["verdict"] for row in result["rows"]],
-            "points": f"{result['points']:g} of {result['maximum']:g}",
+            "points": _score(result),
             "diagnoses": diagnoses(result["rows"]),
         }
         for result in results
     ]
-    right = sum(set(each["verdicts"]) == {"pass"} for each in submissions)
-    lines = [printable(line, 4000) for line in [most_frequent_mistake(results), *lines] if line]
-    return template.render(submissions=submissions, columns=COLUMNS, right=right, lines=lines)
+    return environment.from_string(TEMPLATE.read_text("utf-8")).render(
+        submissions=submissions,
+        columns=COLUMNS,
+        right=sum(set(each["verdicts"]) == {"pass"} for each in submissions),
+        lines=[printable(line, 4000) for line in [most_frequent_mistake(results), *lines] if line],
+    )

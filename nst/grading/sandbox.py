@@ -6,14 +6,15 @@ limits of memory, time and file size remain: a submission could read the user's 
 
 import functools
 import os
-import queue
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 from contextlib import suppress
 from glob import glob
 from io import BytesIO
@@ -62,8 +63,7 @@ class Sandbox:
 
     def __init__(self, files):
         """Start the process. `files` is what it may read: {path: bytes}, from `sandbox_files`."""
-        self._turn, self.gone, self._ending = 0, False, threading.Lock()
-        self._requests, self._answers = queue.SimpleQueue(), queue.SimpleQueue()
+        self.gone, self._ending = False, threading.Lock()
         self._home = Path(tempfile.mkdtemp(prefix="nst-grade-"))
         try:
             for name, data in files.items():
@@ -72,18 +72,19 @@ class Sandbox:
                 path.write_bytes(data)
             (self._home / "stage" / "notebooks").mkdir()  # so it is a checkout to nst.core.config
             (self._home / "work").mkdir()
-            self._process = self._start()
+            self._start(*self._command(self._home / "stage", self._home / "work"))
         except BaseException:
             remove(self._home)
             raise
-        threading.Thread(target=self._talk, daemon=True).start()
 
-    def _start(self):
-        stage, work = self._home / "stage", self._home / "work"
+    def _command(self, stage, work):
+        """Return the command line, and what it calls the folders of its files and its own."""
         command = [sys.executable, "-B", "-m", "nst.grading.worker"]
-        if bubblewrap():
-            command = [*bwrap_command(stage), *command]
-            stage, work = Path("/stage"), Path("/tmp/work")
+        if not bubblewrap():
+            return command, stage, work
+        return [*bwrap_command(stage), *command], Path("/stage"), Path("/tmp/work")
+
+    def _start(self, command, stage, work):
         environment = {
             "PATH": "/usr/bin:/bin",
             "HOME": str(work),
@@ -97,37 +98,26 @@ class Sandbox:
         }
         kept = ("TF_ENABLE_ONEDNN_OPTS", "ONEDNN_MAX_CPU_ISA", "LD_LIBRARY_PATH")
         environment |= {name: os.environ[name] for name in kept if name in os.environ}
-        return subprocess.Popen(
-            command,
-            cwd=self._home / "work",
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,  # so that Ctrl-C reaches the grader alone
-        )
+        self._socket, other = socket.socketpair()
+        with other:
+            self._process = subprocess.Popen(
+                command,
+                cwd=self._home / "work",
+                env=environment,
+                stdin=other,
+                stdout=other,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,  # so that Ctrl-C reaches the grader alone
+            )
 
-    def _talk(self):
-        """Read an answer, write the next request, and so on until something fails.
-
-        This is a thread, so that neither a pipe that nobody reads nor one that nobody writes to
-        blocks the grader.
-        """
-        streams = self._process.stdout, self._process.stdin
-        try:
-            while True:
-                self._answers.put(protocol.read(streams[0]))
-                protocol.write(streams[1], *self._requests.get())
-        except (EOFError, OSError, ValueError) as error:
-            self._answers.put(error)
-        for stream in streams:
-            with suppress(OSError):
-                stream.close()
+    def hand_in(self, data):
+        """Put the bytes of the submission where the process reads them."""
+        (self._home / "stage" / "submission").write_bytes(data)
 
     def warm(self):
         """Wait until the process is ready for a submission; raise OSError if it never is."""
         try:
-            fields, _ = self._answer(WARM_LIMIT)
+            fields, _ = self._exchange(WARM_LIMIT)
         except SandboxDied:
             fields = {}
         if fields != {"warm": True}:
@@ -139,24 +129,18 @@ class Sandbox:
 
         Raises SandboxDied if none comes within `limit` seconds, or if it is not an answer.
         """
-        self._turn += 1
-        self._requests.put((fields | {"turn": self._turn}, arrays))
-        answer, arrays = self._answer(limit)
-        if answer.pop("turn", None) != self._turn:
-            self.stop()
-            raise SandboxDied(MEDDLES)
-        return answer, arrays
+        return self._exchange(limit, fields, arrays)
 
-    def _answer(self, limit):
+    def _exchange(self, limit, *request):
         try:
-            answer = self._answers.get(timeout=limit)
-        except queue.Empty:
+            stream = _Stream(self._socket, limit)
+            if request:
+                protocol.write(stream, *request)
+            return protocol.read(stream)
+        except (EOFError, OSError, protocol.ProtocolError) as error:
             self.stop()
-            raise SandboxDied(NEVER_RETURNS) from None
-        if isinstance(answer, Exception):
-            self.stop()
-            raise SandboxDied(MEDDLES if isinstance(answer, protocol.ProtocolError) else DIES)
-        return answer
+            reasons = {TimeoutError: NEVER_RETURNS, protocol.ProtocolError: MEDDLES}
+            raise SandboxDied(reasons.get(type(error), DIES)) from None
 
     def stop(self):
         """End the process and its group, and remove its files; again is harmless."""
@@ -167,9 +151,36 @@ class Sandbox:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
-            self._answers.put(EOFError())  # whoever waits for one, or for a request, waits no more
-            self._requests.put(({},))
+            with suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)  # a thread that reads stops waiting
+            self._socket.close()
             remove(self._home)
+
+
+class _Stream:
+    """A socket as a binary stream, all of whose reads and writes end within `limit` seconds.
+
+    So neither a process that reads nothing nor one that writes without end blocks the grader.
+    """
+
+    def __init__(self, connection, limit):
+        self._socket, self._end = connection, time.monotonic() + limit
+
+    def read(self, size):
+        data = bytearray()
+        while len(data) < size and (piece := self._in_time().recv(size - len(data))):
+            data += piece
+        return bytes(data)
+
+    def write(self, data):
+        self._in_time().sendall(data)
+
+    def flush(self):
+        pass
+
+    def _in_time(self):
+        self._socket.settimeout(max(self._end - time.monotonic(), 1e-3))
+        return self._socket
 
 
 class SandboxPool:
@@ -181,12 +192,11 @@ class SandboxPool:
         Raises OSError if nothing can be written.
         """
         self.files, self.closed = sandbox_files(), False
-        self._jobs, self._count, self._lock = jobs, count, threading.Lock()
+        self._jobs, self._left, self._lock = jobs, count, threading.Lock()
         self._spare, self._all = [], []
 
     def __enter__(self):
-        with suppress(OSError):  # a full disk, say, is reported when a sandbox is needed
-            self._fill(self._count)
+        self._fill()
         return self
 
     def __exit__(self, *_):
@@ -195,10 +205,14 @@ class SandboxPool:
         for sandbox in self._all:
             sandbox.stop()
 
-    def _fill(self, wanted):
-        while len(self._spare) < min(self._jobs, wanted):
-            self._spare.append(Sandbox(self.files))
-            self._all.append(self._spare[-1])
+    def _fill(self):
+        with suppress(OSError):  # a full disk, say, is reported when a sandbox is needed
+            while len(self._spare) < min(self._jobs, self._left):
+                self._spare.append(self._new())
+
+    def _new(self):
+        self._all.append(Sandbox(self.files))
+        return self._all[-1]
 
     def take(self, first):
         """Return a warm sandbox, and start the next one; `first` of its submission or not.
@@ -208,12 +222,9 @@ class SandboxPool:
         with self._lock:
             if self.closed:
                 raise PoolClosed
-            self._count -= first
-            if not self._spare:
-                self._fill(1)
-            sandbox = self._spare.pop(0)
-            with suppress(OSError):
-                self._fill(self._count)
+            self._left -= first
+            sandbox = self._spare.pop(0) if self._spare else self._new()
+            self._fill()
         sandbox.warm()
         return sandbox
 
@@ -295,12 +306,13 @@ def sandbox_files():
     paths = [path for pattern in READABLE for path in root.glob(pattern)]
     files = {str(path.relative_to(root)): path.read_bytes() for path in paths}
     with tempfile.TemporaryDirectory() as folder:
-        write_fake_vgg(Path(folder, "weights.mat"), weights=_balanced_convolutions())
+        write_fake_vgg(Path(folder, "weights.mat"), weights=balanced_convolutions())
         files["weights.mat"] = Path(folder, "weights.mat").read_bytes()
     return files | _fresh_images()
 
 
-def _balanced_convolutions():
+def balanced_convolutions():
+    """Make the miniature network's weights, in which no layer outweighs the others."""
     found, before, scale = {}, 1, 1
     for name, (W, b) in fake_convolutions().items():
         scale = SCALES.get(name, scale)

@@ -29,8 +29,11 @@ def find_notebooks(path):
     found = []
     for folder, folders, files in os.walk(path):
         folders[:] = [name for name in folders if _is_shown(name)]
-        found += [Path(folder, name) for name in [*folders, *files] if _is_submission(folder, name)]
-        folders[:] = [name for name in folders if not name.lower().endswith(".ipynb")]
+        notebooks = [name for name in folders if name.lower().endswith(".ipynb")]  # get their rows
+        folders[:] = [name for name in folders if name not in notebooks]
+        names = [name for name in files if _is_shown(name)]
+        found += [Path(folder, name) for name in notebooks]
+        found += [path for name in names if _is_submission(path := Path(folder, name))]
     if not found:
         raise FileNotFoundError(
             f"{path} holds no graded function: name a notebook, a .py, or a folder of them"
@@ -42,12 +45,9 @@ def _is_shown(name):
     return not name.startswith(".") and name not in ("__MACOSX", "__pycache__")
 
 
-def _is_submission(folder, name):
-    path, ending = Path(folder, name), name.lower()
-    if not _is_shown(name) or (path.is_dir() and not ending.endswith(".ipynb")):
-        return False
-    if not ending.endswith(".py"):
-        return ending.endswith(ENDINGS)
+def _is_submission(path):
+    if path.suffix.lower() != ".py":
+        return path.name.lower().endswith(ENDINGS)
     try:
         return bool(DEFINES.search(read_bytes(path)))
     except ValueError:
@@ -63,11 +63,13 @@ def read_bytes(path, folder=None):
     Raises ValueError for a file that cannot be read.
     """
     try:
-        status = os.stat(path)
-        if not stat.S_ISREG(status.st_mode):
-            kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a file"
-            raise ValueError(f"{path.name} is {kind}: hand in the notebook itself")
-        if path.is_symlink() and not _inside(path, folder or path.parent):
+        kind = os.stat(path).st_mode
+        if not stat.S_ISREG(kind):
+            found = "a folder" if stat.S_ISDIR(kind) else "not a file"
+            raise ValueError(f"{path.name} is {found}: hand in the notebook itself")
+        if path.is_symlink() and not path.resolve().is_relative_to(
+            (folder or path.parent).resolve()
+        ):
             raise ValueError(f"{path.name} is a link to another place: hand in the notebook itself")
         with open(path, "rb") as file:
             data = file.read(SIZE_LIMIT + 1)
@@ -81,7 +83,3 @@ def read_bytes(path, folder=None):
         limit = SIZE_LIMIT // 2**20
         raise ValueError(f"{path.name} has more than {limit} MB: clear its outputs, and save it")
     return data
-
-
-def _inside(path, folder):
-    return path.resolve().is_relative_to(Path(folder).resolve())

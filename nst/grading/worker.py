@@ -1,8 +1,6 @@
 """Run a submission in a process of its own: its notebook up to model_nn, then its functions.
 
-The process computes and returns what came out. It holds no right answer and gives no verdict. The
-grader asks for one cell, one measurement or one function at a time, so that it knows which of them
-ended the process.
+The process computes and returns what came out. It holds no right answer and gives no verdict.
 """
 
 import io
@@ -11,18 +9,19 @@ import signal
 import sys
 from contextlib import contextmanager, suppress
 from itertools import cycle
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from unittest.mock import MagicMock
 
 import numpy as np
 
-from nst.assignment.hints import NEVER_RETURNS, format_error
+from nst.assignment.hints import NEVER_RETURNS, explain, format_error
 from nst.assignment.spec import COSTS
 from nst.core.config import CONFIG, PROJECT
 from nst.grading import cells, protocol
 
 MEMORY, FILE_SIZE = 4 * 2**30, 2**26  # bytes
 IMAGES_LIMIT = 8  # of a notebook's images that are compared, after its own names for them
+CELL_LIMIT = 3  # of a cell, as a multiple of the limit of a function
 
 
 class TimeUp(BaseException):
@@ -40,18 +39,14 @@ def main():
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(nowhere, descriptor)
-    printed = CountedOutput()
-    sys.stdout = sys.stderr = io.TextIOWrapper(printed, "utf-8", "replace", write_through=True)
+    sys.stdout = sys.stderr = io.TextIOWrapper(io.FileIO(1, "w"), "utf-8", "replace")
     _warm_up()
     protocol.write(outgoing, {"warm": True})
     submission = Submission()
     while True:
         request, arrays = protocol.read(incoming)
-        before, turn = printed.written, request.pop("turn")
-        action, limit = getattr(submission, request.pop("do")), request.pop("limit")
-        fields, arrays = _within(limit, lambda: action(arrays=arrays, **request))  # noqa: B023
-        fields |= {"printed": printed.written - before, "turn": turn}
-        protocol.write(outgoing, fields, arrays)
+        action = getattr(submission, request.pop("do"))
+        protocol.write(outgoing, *action(arrays=arrays, **request))
 
 
 def _set_limits():
@@ -66,19 +61,6 @@ def _set_limits():
     for limit, value in limits.items():
         with suppress(AttributeError, OSError, ValueError):  # macOS lacks some; a lower one stays
             resource.setrlimit(getattr(resource, f"RLIMIT_{limit}"), (value, value))
-
-
-class CountedOutput(io.RawIOBase):
-    """The bytes below sys.stdout: counted, and forgotten."""
-
-    written = 0
-
-    def writable(self):
-        return True
-
-    def write(self, data):
-        self.written += len(data)
-        return len(data)
 
 
 def _warm_up():
@@ -98,21 +80,12 @@ def _warm_up():
     sys.modules["nst.assignment"].public_tests = sys.modules["nst.assignment.public_tests"]
 
 
-def _within(limit, action):
-    """Run an action within `limit` seconds of CPU time, and a multiple of that by the clock."""
-    try:
-        with _alarm(limit):
-            return action()
-    except (TimeUp, KeyboardInterrupt):
-        return {"complaint": NEVER_RETURNS}, {}
-    except BaseException as error:  # a submission may raise anything
-        return {"complaint": f"it stops with {format_error(error)}"[:300]}, {}
-
-
 @contextmanager
 def _alarm(limit):
+    """Raise TimeUp in the block after `limit` seconds of CPU time, or a multiple by the clock."""
+
     def ring(*_):
-        raise TimeUp
+        raise TimeUp("it does not return in time")
 
     timers = {signal.ITIMER_PROF: limit, signal.ITIMER_REAL: protocol.WALL_CLOCK_FACTOR * limit}
     signal.signal(signal.SIGPROF, ring)
@@ -142,54 +115,71 @@ class Submission:
         self._model_nn = self._interceptor = None
         self._measured = None  # what its training gave
 
-    def read(self, name, arrays):
-        """Read the submission, and create the files that it names: number of its code cells."""
+    def run_notebook(self, name, limit, definitions_only, seed, arrays):
+        """Run the notebook up to model_nn, whose first call is measured.
+
+        A statement that fails costs itself: what it would bind is missed when it is used.
+
+        Arguments:
+        name -- name of its file; its bytes are in the file `submission` of the project's folder
+        limit -- seconds of CPU time for a function
+        definitions_only -- whether to leave out all but imports and definitions
+        seed -- of the images at which the costs of the training are evaluated
+        """
         try:
-            self._cells = cells.read_cells(name, arrays["data"].tobytes())
+            with _alarm(CELL_LIMIT * limit):
+                self._cells = cells.read_cells(name, (PROJECT / "submission").read_bytes())
         except ValueError as error:
-            return {"unreadable": str(error)[:500]}, {}
+            return {"unreadable": str(error)}, {}
+        except TimeUp:
+            return {"unreadable": f"{name} takes too long to read: clear its outputs"}, {}
         if cells.is_tensorflow_2_edition(self._cells):
-            return {"edition": 2}, {}
+            return {"unreadable": cells.TENSORFLOW_2}, {}
+        self._prepare()
+        first_error = ""  # of the training's cells
+        for cell in self._cells:
+            error = self._run_cell(cell, limit, definitions_only, seed) if cell.is_code else ""
+            has_session = "sess" in self._space or any(map(_is_session, self._space.values()))
+            first_error = first_error or (error if has_session else "")
+            if self._measured:
+                break
+        fields, arrays = self._measured or ({"complaint": "model_nn is never called."}, {})
+        if "complaint" in fields:
+            fields = {"complaint": f"it does not begin: {first_error or fields['complaint']}"}
+        return fields, arrays
+
+    def _prepare(self):
         source = "\n".join(cell.source for cell in self._cells)
         if "compat.v1" in source and "disable_v2_behavior" not in source:
             import tensorflow.compat.v1 as tf
 
             tf.enable_v2_tensorshape()  # that notebook has not turned it off
-        try:
-            create_files(cells.files_named(self._cells))
-        except OSError as error:
-            return {"unprepared": f"its folder cannot be filled ({error.strerror or error})"}, {}
+        create_files(cells.files_named(self._cells))
         sys.path.insert(0, os.getcwd())  # for what %%writefile writes
-        self._code = [cell for cell in self._cells if cell.is_code]
-        return {"cells": len(self._code)}, {}
 
-    def run_cell(self, number, definitions_only, seed, arrays):
-        """Run a cell: its first error, or whether it calls model_nn, which is measured then.
-
-        A statement that fails costs itself: what it would bind is missed when it is used.
-        """
-        statements, problem = cells.compile_cell(self._code[number])
+    def _run_cell(self, cell, limit, definitions_only, seed):
+        """Run a cell until it calls model_nn; return its first error, with advice, or ""."""
+        statements, problem = cells.compile_cell(cell)
         self._problems += [problem] if problem else []
-        stops = ""
+        first = ""
         for node, code in statements:
             if definitions_only and not cells.is_definition(node):
                 continue
             try:
-                exec(code, self._space)
-            except Training:
+                with _alarm(CELL_LIMIT * limit):
+                    exec(code, self._space)
+            except (Training, GeneratorExit):
                 pass
-            except (Exception, SystemExit) as error:
+            except BaseException as error:  # a submission may raise anything
                 reason = f"{code.co_filename} stops with {format_error(error)}"[:300]
                 self._failed |= dict.fromkeys(cells.bound_names(node), reason)
-                stops = stops or format_error(error)
-            self._intercept_model_nn(seed)
+                first = first or f"{code.co_filename} stops with {explain(format_error(error))}"
+            self._intercept_model_nn(limit, seed)
             if self._measured:
-                return {"trains": True}, {}
-        has_session = "sess" in self._space or any(map(_is_session, self._space.values()))
-        fields = {"stops": stops, "title": self._code[number].title} if stops else {}
-        return fields | {"has_session": has_session}, {}
+                break
+        return first
 
-    def _intercept_model_nn(self, seed):
+    def _intercept_model_nn(self, limit, seed):
         """Replace model_nn, for calls from the notebook, by one that trains a step and ends it."""
         found = self._space.get("model_nn")
         if not callable(found) or found is self._interceptor:
@@ -206,7 +196,7 @@ class Submission:
     def _cell_magic(self, name, line, body):
         if name in ("writefile", "file"):
             Path(line.split()[-1].strip("'\"")).write_text(body)
-        if name in ("time", "timeit", "capture", "prun"):  # in a script, as nbconvert exports them
+        if name in cells.RUNNING_MAGICS:  # in a script, as nbconvert exports them
             for _, code in cells.compile_cell(cells.Cell("a cell", body, 1))[0]:
                 exec(code, self._space)
 
@@ -215,60 +205,60 @@ class Submission:
             path = Path(line.split()[0])
             exec(compile(path.read_text("utf-8"), str(path), "exec"), self._space)
 
-    def try_function(self, name, counts, arrays):
-        """Try a graded function on samples: the facts and arrays of nst.assignment.trial."""
+    def try_function(self, name, limit, arrays):
+        """Try a graded function on samples, arrays named 0.0, 0.1, …: see nst.assignment.trial."""
         from nst.assignment import trial
 
-        target = self._model_nn if name == "model_nn" else self._space.get(name)
         if name not in self._space:
             if name in self._failed:
                 return {"complaint": f"no cell defines it: {self._failed[name]}."}, {}
             return {"complaint": cells.why_missing(name, self._cells, self._problems)}, {}
-        samples = [[arrays[f"{i}.{j}"] for j in range(n)] for i, n in enumerate(counts)]
-        fields, values = trial.attempt(name, target, samples, self._space)
+        target = self._model_nn if name == "model_nn" else self._space[name]
+        samples = {}
+        for key, array in arrays.items():
+            samples.setdefault(key.partition(".")[0], []).append(array)
+        try:
+            with _alarm(limit):
+                fields, arrays = trial.attempt(name, target, [*samples.values()], self._space)
+        except BaseException as error:
+            is_slow = isinstance(error, TimeUp | KeyboardInterrupt)
+            return {"complaint": NEVER_RETURNS if is_slow else format_error(error)[:300]}, {}
         for missing, reason in self._failed.items():
-            if f"NameError: name '{missing}'" in fields.get("stops", ""):
-                fields["stops"] = f"NameError: {missing} is not there, as {reason}"
-        return fields, values
-
-    def training(self, arrays):
-        """Return what the training gave."""
-        never = {"complaint": "it does not begin: model_nn is never called."}
-        return self._measured or (never, {})
+            if f"name '{missing}' is not defined" in fields.get("complaint", ""):
+                fields["complaint"] = f"it needs {missing}, which is missing, as {reason}"
+        return fields, arrays
 
     def _train(self, sess, start, seed):
         """Run one step of the training, and evaluate its costs at images of the grader's choice."""
         if missing := [name for name in COSTS if name not in self._space]:
-            return {"complaint": f"it cannot be compared: there is no variable {missing[0]}."}, {}
+            return {"complaint": f"there is no variable {missing[0]}."}, {}
         try:
             returned = self._model_nn(sess, start, 1)
             return self._measure(sess, start, returned, seed)
         except (Exception, SystemExit) as error:
-            return {"cannot": format_error(error)}, {}
+            reason = explain(format_error(error))
+            return {"complaint": f"model_nn cannot run on its network: {reason}"}, {}
 
     def _measure(self, sess, start, returned, seed):
         from nst.assignment.trial import is_model
 
-        models = {n: m for n, m in self._space.items() if is_model(m)}
-        models = [models[n] for n in sorted(models, key=lambda name: name != "model")]
+        models = {name: value for name, value in self._space.items() if is_model(value)}
+        models = [models[name] for name in sorted(models, key=lambda name: name != "model")]
         inputs = [model["input"] for model in models if model["input"].graph is sess.graph]
         if not inputs:
             return {"complaint": "its session's graph has no model of load_vgg_model."}, {}
-        (variable, *_) = inputs
-        costs = [self._space[cost] for cost in COSTS]
-        state = sess.run(variable)
-        images = self._images(state.shape)
-        found = {"start": start, "state": state, "returned": returned, **images}
-        found = {name: np.asarray(array, np.float32) for name, array in found.items()}
-        rows = [sess.run(costs)]
+        state, rows = sess.run(inputs[0]), []
         for image in protocol.probes(seed, state.shape):
-            sess.run(variable.assign(image))
-            rows.append(sess.run(costs))
-        others = filter(_is_layers, self._space.values())
-        layers = self._space.get("STYLE_LAYERS") or next(others, [])
+            sess.run(inputs[0].assign(image))
+            rows.append(sess.run([self._space[cost] for cost in COSTS]))
+        found = {"start": start, "state": state, "returned": returned, "costs": rows}
+        found |= self._images(state.shape)
+        layers = self._space.get("STYLE_LAYERS") or next(
+            filter(_is_layers, self._space.values()), []
+        )
         layers = layers.items() if isinstance(layers, dict) else layers
         layers = [[str(name), float(weight)] for name, weight in layers]
-        return {"layers": layers}, found | {"costs": np.array(rows, float)}
+        return {"layers": layers}, {n: np.asarray(a, np.float32) for n, a in found.items()}
 
     def _images(self, shape):
         """Collect the arrays that may be the content image and the style image."""
@@ -286,29 +276,25 @@ def _is_layers(value):
     return isinstance(value, list | tuple) and bool(value) and "conv" in str(value[0])
 
 
-def create_files(names, depth=3):
-    """Fill the current folder with what notebooks read, and enter it.
+def create_files(names):
+    """Fill the current folder with what notebooks read, and enter a folder three levels down.
 
-    The notebook's folder is `depth` folders down, so that it may name images by ../; for it every
-    image has a name in images/, too. Changing to another folder (`os.chdir`, %cd) has no effect.
+    So a notebook may name images by ../; every image has its name in images/, too. Changing to
+    another folder (`os.chdir`, %cd) has no effect.
     """
     top = Path.cwd()
-    here = top.joinpath(*["lab"] * depth)
-    (here / "output").mkdir(parents=True)
+    here = top / "lab" / "lab" / "lab"
     images = cycle(sorted((PROJECT / "images").glob("fresh-*.jpg")))
-    config = [CONFIG.STYLE_IMAGE, CONFIG.CONTENT_IMAGE, CONFIG.VGG_MODEL]
-    for name in dict.fromkeys([*names, *config]):
+    for name in dict.fromkeys([*names, CONFIG.STYLE_IMAGE, CONFIG.CONTENT_IMAGE, CONFIG.VGG_MODEL]):
         is_weights = name.lower().endswith(".mat")
         source = PROJECT / "weights.mat" if is_weights else next(images)
         folder = here / ("pretrained-model" if is_weights else "images")
-        path = Path(os.path.normpath(here / name))
-        places = {folder / name.replace("\\", "/").rpartition("/")[2]}
-        if path.is_relative_to(top) and not path.is_relative_to(here / "output"):
-            places.add(path)
-        for place in places:
-            with suppress(ValueError):  # a name with a null character
-                place.parent.mkdir(parents=True, exist_ok=True)
-                place.write_bytes(source.read_bytes())
+        for path in (folder / PureWindowsPath(name).name, Path(os.path.normpath(here / name))):
+            if path.is_relative_to(top):
+                with suppress(OSError, ValueError):  # a name that no file can have
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_bytes(source.read_bytes())
+    (here / "output").mkdir(exist_ok=True)
     os.chdir(here)
     os.chdir = lambda path: None
 

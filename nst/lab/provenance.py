@@ -183,4 +183,4 @@ def complaint(name, function):
     if not hasattr(tests, f"{name}_test"):
         return None
     with redirect_stdout(io.StringIO()):
-        return tests.examine(name, function)[1]
+        return tests.examine(name, function)

@@ -360,7 +360,7 @@ WRONG = [  # (function, what its message says, edits of the solution: "old => ne
     (CONTENT, "the fraction is forgotten", "1 / (4 * n_H * n_W * n_C) * => "),
     (CONTENT, "only the 1/4 of the fraction", "(4 * n_H * n_W * n_C) => 4"),
     (CONTENT, "multiplies by n_H * n_W * n_C", "(4 * n_H * n_W * n_C) => 4 * n_H * n_W * n_C"),
-    (CONTENT, "it is 3 times the right value", "n_H * n_W * n_C) * => n_W * n_C) *"),
+    (CONTENT, "the right value times n_H.", "n_H * n_W * n_C) * => n_W * n_C) *"),
     (CONTENT, "it is always 0", "1 / ( => 1 // ("),
     (CONTENT, "division by 0", "total\n => total / tf.reduce_sum(0 * a_C)\n"),
     # the sum of the content cost
@@ -421,7 +421,11 @@ WRONG = [  # (function, what its message says, edits of the solution: "old => ne
         "no gradient",
         "return J_content => return tf.stop_gradient(J_content) + 0 * tf.reduce_sum(a_G)",
     ),
-    (CONTENT, "it multiplies by n_W * n_C", "(4 * n_H * n_W * n_C) => 4 / n_H * n_W * n_C"),
+    (
+        CONTENT,
+        "the right value times n_W**2 * n_C**2.",
+        "(4 * n_H * n_W * n_C) => 4 / n_H * n_W * n_C",
+    ),
     (CONTENT, "Put tf. before it", "tf.reduce_sum => reduce_sum"),
     (
         CONTENT,
@@ -472,7 +476,7 @@ WRONG = [  # (function, what its message says, edits of the solution: "old => ne
     (GRAM, "it is divided by n_H*n_W", "return GA => return GA / A.shape.as_list()[1]"),
     (GRAM, "return is missing", "return GA => GA"),
     (GRAM, "a NumPy array, not a tensor", "return GA => return GA.eval()"),
-    (GRAM, "It should be (3, 3)", "return GA => return GA[:2]"),
+    (GRAM, "It should be (7, 7)", "return GA => return GA[:2]"),
     (GRAM, "It should be (7, 7)", "return GA => return tf.constant(np.ones((3, 3), 'f'))"),
     (GRAM, "not known here", "return GA => return GA + A[0, 0]"),
     # style cost of one layer
@@ -508,7 +512,7 @@ WRONG = [  # (function, what its message says, edits of the solution: "old => ne
     (LAYER, "n_H is not squared", "(n_H * n_W)**2 => n_H * n_W**2"),
     (
         LAYER,
-        "(n_H*n_W)² is there twice",
+        "the right value times 1 / (n_H**2 * n_W**2).",
         "gram_matrix(a_S) => gram_matrix(a_S) / (n_H * n_W)",
         "gram_matrix(a_G) => gram_matrix(a_G) / (n_H * n_W)",
     ),
@@ -567,7 +571,7 @@ WRONG = [  # (function, what its message says, edits of the solution: "old => ne
     (STYLE, "STYLE_LAYERS, which is a list", "layer_name, coeff in => a, b, c in"),
     (STYLE, "conv4_1 to conv4_4", "model[layer_name] => model['relu4_2']"),
     (STYLE, "Compare the call with the def line", "(a_S, a_G) => (a_S, a_G, coeff)"),
-    (STYLE, "it is 1e-25 times", "return J_style => return 1e-25 * J_style"),
+    (STYLE, "the right value times 1e-25.", "return J_style => return 1e-25 * J_style"),
     (STYLE, "no gradient", "return J_style => return tf.stop_gradient(J_style)"),
     # total cost
     (TOTAL, "alpha and beta are swapped", "alpha * J => beta * J", "+ beta => + alpha"),

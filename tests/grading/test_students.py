@@ -15,8 +15,6 @@ def result(student, number="", wrong=(), follows="", diagnosis="the 1/4 is forgo
     rows = [
         {
             "function": name,
-            "published": None,
-            "got": None,
             "verdict": "fail" if name in (*wrong, *([TRAINING] if follows else [])) else "pass",
             "diagnosis": diagnosis if name in wrong else "",
             "follows": follows if name == TRAINING else "",
@@ -107,7 +105,7 @@ HOSTILE = ["=HYPERLINK(1)", "\uff1d1+1", "a; =1+1", "b\n\x1b[31m=1", "<script>x<
 def test_spreadsheets_keep_their_rows_and_compute_nothing(tmp_path):
     report = reports.Report(tmp_path / "report.html")
     report.write([result(name, wrong=[GRAM], diagnosis=f"x;{name}") for name in HOSTILE])
-    for file, columns in ((report.table, 13), (report.grades, 5)):
+    for file, columns in ((report.table, 13), (report.grades, 7)):
         with open(file, encoding="utf-8-sig", newline="") as stream:
             text = stream.read()
         table = list(csv.reader(text.splitlines()))
@@ -123,6 +121,8 @@ def test_grades_are_for_moodle_and_canvas(tmp_path):
     report.write([result("Zoe Álvarez", "1045231", wrong=[GRAM])])
     with open(report.grades, encoding="utf-8-sig", newline="") as stream:
         (row,) = csv.DictReader(stream)
+    assert list(row)[:3] == ["Student", "ID", "Section"]  # the header by which Canvas knows it
+    assert {"Identifier", "Grade", "Last modified (grade)"} <= set(row)  # which Moodle asks for
     assert row["Identifier"] == "Participant 1045231"
     assert (row["ID"], row["Student"], row["Grade"]) == ("1045231", "Zoe Álvarez", "6")
     assert row["Feedback comments"] == "gram_matrix: the 1/4 is forgotten. More."
@@ -173,11 +173,10 @@ def test_printed_text_is_one_line_without_controls():
     assert len(reports.short_name("n" * 300)) == reports.NAME_WIDTH
 
 
-def test_table_wraps_its_diagnoses(capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "110")
-    row = {"function": GRAM, "published": [[6.42231, 1]], "got": "nan", "verdict": "fail"}
-    reports.print_table([row | {"diagnosis": "so many words " * 8}])
-    _, first, *more = capsys.readouterr().out.splitlines()
-    assert first.split()[:4] == [GRAM, "6.42231", "nan", "fail"]
-    assert more
-    assert all(len(line) <= 110 and line.startswith(" " * 60) for line in more)
+def test_row_of_one_notebook_is_a_line(capsys):
+    row = {"function": GRAM, "verdict": "fail", "diagnosis": "so many\nwords", "follows": ""}
+    reports.print_rows([row, row | {"verdict": "pass", "diagnosis": ""}])
+    assert capsys.readouterr().out.splitlines() == [
+        "gram_matrix               fail  so many words",
+        "gram_matrix               pass",
+    ]

@@ -4,7 +4,6 @@ Every graded function of such a notebook calls `attack(name, arguments)`, and so
 defines it, with the name "". The grader must fail all of them, each in one row of its own.
 """
 
-import json
 import os
 
 import nbformat
@@ -25,7 +24,7 @@ def pipes():
     found = []
     for fd in range(3, 200):
         try:
-            if stat.S_ISFIFO(os.fstat(fd).st_mode):
+            if stat.S_ISSOCK(os.fstat(fd).st_mode):
                 found.append(fd)
         except OSError:
             pass
@@ -43,9 +42,10 @@ def frame(header, body=b"", length=None):
     return struct.pack("<II", len(header) if length is None else length, len(body)) + header + body
 
 def verdict(**more):
-    """Send what a passed trial looks like, for every turn that may be."""
+    """Send what a passed trial looks like, for every question that may come."""
     for turn in range(1, 12):
-        send(frame([{"complaint": "", "clues": [], "turn": turn, **more}, {}]))
+        send(frame([{"complaint": "", "code": "", "turn": turn, **more}, {"value0": []}],
+                   np.float32(6.76559).tobytes()))
 '''
 
 ATTACKS = {
@@ -74,8 +74,13 @@ ATTACKS = {
     # it changes the worker, which runs as __main__
     "replaces_the_answer": """
         worker = sys.modules['__main__']
-        worker.Submission.try_function = lambda *_, **__: ({"signature": "", "binds": True}, {})
-        worker.Submission.training = lambda *_, **__: ({"layers": []}, {})
+        worker.Submission.try_function = lambda *_, **__: ({"complaint": "", "code": ""}, {})
+        worker.Submission.run_notebook = lambda *_, **__: ({"layers": []}, {})
+        frame = sys._getframe()
+        while frame:
+            if type(frame.f_locals.get('self')).__name__ == 'Submission':
+                frame.f_locals['self']._measured = ({"layers": []}, {})
+            frame = frame.f_back
     """,
     "replaces_examine_by_stack_frame": """
         frame = sys._getframe()
@@ -88,23 +93,23 @@ ATTACKS = {
     "replaces_attempt_by_published_values": """
         import nst.assignment.trial
         values = {f"value{i}": np.float32(PUBLISHED.get(name, 1)) for i in range(4)}
-        nst.assignment.trial.attempt = lambda name, *_: ({"clues": []}, values | {
+        nst.assignment.trial.attempt = lambda name, *_: ({"code": ""}, values | {
             "value0": np.float32(PUBLISHED.get(name, 1)), "gradient": np.ones((1, 3, 5, 7), 'f')})
     """,
     "sends_odd_facts": """
         import nst.assignment.trial
-        facts = {"complaint": 0, "stops": {"a": []}, "line": "x", "printed": 10**400}
+        facts = {"complaint": 0, "reordered": {"a": []}, "code": 10**400}
         nst.assignment.trial.attempt = lambda *_: (facts, {})
     """,
     "sends_infinite_training": """
         image = np.full((1, 300, 400, 3), np.inf, 'f')
         names = ('start', 'state', 'returned', 'image content_image', 'image style_image')
         answer = ({"layers": [["conv1_1", 1e308]] * 9999}, {
-            **dict.fromkeys(names, image), "costs": np.full((4, 3), np.nan)})
-        sys.modules['__main__'].Submission.training = lambda *_, **__: answer
+            **dict.fromkeys(names, image), "costs": np.full((3, 3), np.nan)})
+        sys.modules['__main__'].Submission._train = lambda *_, **__: answer
     """,
     "sends_long_strings": """
-        facts = {"signature": "(" * 2**19, "stops": "a" * 2**18, "code": "x" * 2**17}
+        facts = {"complaint": "(" * 2**19, "code": "x" * 2**17}
         sys.modules['__main__'].Submission.try_function = lambda *_, **__: (facts, {})
     """,
     "replaces_numpy_isclose": """
@@ -262,8 +267,10 @@ ATTACKS = {
             for fd in range(3, 200):
                 try:
                     path = f'/proc/self/fd/{fd}'
-                    if stat.S_ISFIFO(os.fstat(fd).st_mode):
-                        os.write(os.open(path, os.O_WRONLY | os.O_NONBLOCK), bytes(2**20))
+                    if stat.S_ISSOCK(os.fstat(fd).st_mode):
+                        os.set_blocking(fd, False)
+                        while os.read(fd, 2**20):  # and takes the question that comes next
+                            pass
                 except OSError:
                     pass
     """,
@@ -333,43 +340,22 @@ def write_attacks(folder, titles, **paths):
 
 def write_unreadable(folder, solution):
     """Put into a folder what is no readable file, one of each kind; `solution` lies elsewhere."""
-    notebook = nbformat.writes(attack_notebook("sends_a_list"))
-    texts = {
-        "nested.ipynb": "[" * 200_000,
-        "empty.ipynb": "",
-        "half.ipynb": notebook[: len(notebook) // 2],
-        "number.ipynb": "1" * 10_000,
-        "list.ipynb": '["def gram_matrix(A)"]',
-        "cells.ipynb": json.dumps({"nbformat": 4, "nbformat_minor": 5, "cells": {"a": 1}}),
-        "source.ipynb": json.dumps(
-            {
-                "nbformat": 4,
-                "nbformat_minor": 5,
-                "metadata": {},
-                "cells": [{"cell_type": "code", "source": {"def": "gram_matrix"}}],
-            }
-        ),
-        "line\nbreak  pass.ipynb": notebook[:100],
-        "\x1b[31mred.ipynb": "{}",
-        "<script>alert(1)</script>".replace("/", "") + ".ipynb": "{}",
-        "=HYPERLINK(1).ipynb": "{}",
-        "n" * 240 + ".ipynb": "{}",
-    }
-    for name, text in texts.items():
-        (folder / name).write_text(text)
-    (folder / "many.py").write_text("# %%\n" * 60_000 + "def gram_matrix(A): pass")
-    cell = '{"cell_type": "code", "source": ""},'
-    (folder / "large.ipynb").write_text('{"cells": [' + cell * 600_000 + "{}]}")
-    (folder / "binary.ipynb").write_bytes(bytes(range(256)) * 99)
-    (folder / os.fsdecode(b"sur\xed\xa0\x80rogate.ipynb")).write_text("{}")
-    with open(folder / "huge.ipynb", "wb") as file:
-        file.truncate(2**31)
-    (folder / "nowhere.ipynb").symlink_to(folder / "not there")
+    names = [
+        "line\nbreak  pass",
+        "\x1b[31mred",
+        "<script>alert(1)<script>",
+        "=HYPERLINK(1)",
+        "n" * 240,
+    ]
+    for name in [*names, "good0", "good1", "good2", os.fsdecode(b"sur\xed\xa0\x80rogate")]:
+        (folder / f"{name}.ipynb").symlink_to(folder / "not there")
     (folder / "circle.ipynb").symlink_to(folder / "circle.ipynb")
     (folder / "elsewhere.ipynb").symlink_to(solution)
     (folder / "zeros.ipynb").symlink_to("/dev/zero")
     (folder / "folder.ipynb").mkdir()
     os.mkfifo(folder / "queue.ipynb")
     os.mkfifo(folder / "queue.py")
-    (folder / "locked.ipynb").write_text(notebook)
+    with open(folder / "huge.ipynb", "wb") as file:
+        file.truncate(2**31)
+    (folder / "locked.ipynb").write_text("{}")
     (folder / "locked.ipynb").chmod(0)
