@@ -11,17 +11,8 @@ NOTHING = "it returns None. Either a blank is still None, or the return is missi
 DIES = "it ends Python itself. Look for exit(), os._exit(), or arrays that fill the memory."
 NEVER_RETURNS = "it does not return in time. Look for a loop that never ends."
 NO_POWER = "In Python ^ is not a power: use **."
-DIMENSIONS = (
-    "a_G.shape and get_shape() hold Dimensions, not numbers: use a_G.get_shape().as_list()."
-)
-PAIRS = (
-    "Loop over the pairs (layer_name, coeff) of STYLE_LAYERS, which is a list, and take "
-    "model[layer_name]."
-)
-LAYERS = (
-    "Is it a layer? model has the keys input, conv1_1, conv1_2, conv2_1, conv2_2, conv3_1 to "
-    "conv3_4, conv4_1 to conv4_4, conv5_1 to conv5_4, and avgpool1 to avgpool5."
-)
+DIMENSIONS = "get_shape() and .shape hold Dimensions, not numbers: use a_G.get_shape().as_list()."
+PAIRS = "STYLE_LAYERS is a list: loop over its pairs (layer_name, coeff), take model[layer_name]."
 ACTIVATIONS = ("compute_content_cost", "compute_layer_style_cost")
 STYLE, MODEL = ("compute_style_cost",), ("model_nn",)
 NOT_INITIALIZED = "FailedPrecondition|ninitialized"
@@ -37,28 +28,23 @@ HABITS = [
     (
         r"\.minimize\(",
         NOT_INITIALIZED,
-        "minimize builds new operations and variables, which the initializer never saw: call it "
-        "once, before the initializer, and only sess.run(train_step) inside the loop.",
+        "minimize must be of J, and be called once, before the initializer, which must see its new "
+        "variables; only sess.run(train_step) inside the loop.",
     ),
     (
         "feed_dict",
         "InvalidArgument|feed",
-        "model['input'] is a variable, not a placeholder: sess.run(model['input'].assign(image)) "
-        "once before the loop, and leave feed_dict out.",
+        "model['input'] is a variable, not a placeholder: assign once, and leave feed_dict out.",
     ),
     (r"get_shape\(\)(?!\.)", "same dtype|int32", DIMENSIONS),
     ("//", "same dtype|int32", "// rounds down to a whole number: use /."),
     (r"\b(np|numpy)\.sum\(", "$^", "np.sum does not sum a tensor: use tf.reduce_sum."),
-    (
-        r"\b(np|numpy)\.mean\(",
-        "$^",
-        "np.mean does not average a tensor: use tf.reduce_sum, and the formula's fraction.",
-    ),
+    (r"\b(np|numpy)\.mean\(", "$^", "np.mean takes no tensor: use tf.reduce_sum and the fraction."),
 ]
 
 # (pattern of an error, advice, and the functions that it is about, if not any)
 ERRORS = [
-    (r"gram_matrix takes a matrix", "Reshape to [n_H*n_W, n_C], without m, then transpose."),
+    ("gram_matrix takes a matrix", "Reshape to [n_H*n_W, n_C], without m, then transpose."),
     (
         r"NoneType|None values|value \(None\)|image is object",
         "A blank is still None, here or in a function that this one calls.",
@@ -68,8 +54,7 @@ ERRORS = [
     ("^(ModuleNotFound|Import)Error", "Install that package, or leave its import out."),
     (
         "same graph|not an element of this graph|different graph",
-        "It uses a tensor from outside, of a stale default graph that tf.reset_default_graph() has "
-        "replaced: use the arguments only.",
+        "It uses a tensor from outside, of a stale graph: use the arguments only.",
     ),
     ("attribute 'T'", "A tensor has no .T: use tf.transpose(A)."),
     ("attribute 'dot'", "A tensor has no .dot: use tf.matmul(A, B)."),
@@ -79,31 +64,24 @@ ERRORS = [
     ("Tensor'? object has no attribute 'transpose'", "Use tf.transpose(A)."),
     (
         "Iterating over a symbolic",
-        "Python cannot go through a tensor: use a_G.get_shape().as_list() for its sizes, and "
-        "tf.reduce_sum for a sum.",
+        "Take sizes from a_G.get_shape().as_list(), sum by tf.reduce_sum.",
     ),
     ("'(list|tuple)' object has no attribute '(items|keys|values)'", PAIRS, STYLE),
-    ("'dict' object", "model is a dictionary of tensors: use model[layer_name].", STYLE),
-    ("'dict' object", "model is a dictionary: its image is model['input'].", MODEL),
+    ("'dict'", "model is a dictionary of tensors: use model[layer_name].", STYLE),
+    ("'dict'", "model is a dictionary: its image is model['input'].", MODEL),
     (r"operand type\(s\) for \^|[Ll]ogical_?[Xx]or", NO_POWER),
     ("ufunc|numpy array", "NumPy cannot compute with tensors: use the tf function instead."),
     ("attribute 'numpy'", "That is TensorFlow 2: in a graph only sess.run gives numbers."),
-    (
-        "'numpy.ndarray' object has no attribute",
-        "a_S and a_C are passed as arrays, by sess.run(out): take the dimensions from a_G.",
-    ),
+    ("'numpy.ndarray' object has no attribute", "a_S is an array: take the dimensions from a_G."),
     (r"Dimension\b|TensorShape", DIMENSIONS),
     ("Too many arguments", "That call has an argument too many: count those that it takes."),
     ("same dtype|of type float32|has type int32|type float64", "Make all numbers tf.float32."),
-    (
-        NOT_INITIALIZED,
-        "A variable has no value yet: sess.run the initializer first, and each assign.",
-    ),
+    (NOT_INITIALIZED, "A variable has no value yet: sess.run the initializer, then each assign."),
     ("annot reshape", "Count the entries: an activation unrolls to n_H*n_W times n_C."),
     ("must be equal|ncompatible|t compatible|not a matrix", "Compare the .shape of both sides."),
     ("referenced before|not associated", "The line that sets it is missing or later."),
     (
-        "unpack",
+        r"unpack \(expected [^4]",
         "An activation's get_shape().as_list() has four entries: m, n_H, n_W, n_C.",
         ACTIVATIONS,
     ),
@@ -111,14 +89,15 @@ ERRORS = [
     ("unpack", "Compare the number of names on the left with what the right side gives."),
     (
         r"KeyError: '(?!input'|conv[12]_[12]'|conv[345]_[1-4]'|avgpool[1-5]')",
-        LAYERS,
+        "Is it a layer? model has the keys input, conv1_1, conv1_2, conv2_1, conv2_2, conv3_1 to "
+        "conv3_4, conv4_1 to conv4_4, conv5_1 to conv5_4, and avgpool1 to avgpool5.",
         (*STYLE, *MODEL, ""),
     ),
     ("KeyError|list indices must be", PAIRS, STYLE),
     ("KeyError", "Print the keys of that dictionary, and compare."),
     (
         r"fetch` = \[\[\[",
-        "model['input'] is a variable: keep it, and sess.run(model['input'].assign(image)).",
+        "The input stays a variable: sess.run(model['input'].assign(image)).",
         MODEL,
     ),
     ("fetch.*cannot be interpreted", "sess.run takes a tensor or an operation, not its name."),
@@ -132,14 +111,14 @@ ERRORS = [
     ("'int' object is not iterable", "Loop over range(num_iterations).", MODEL),
     ("can only concatenate str", "Convert the number: str(i)."),
     (
-        "module 'tensorflow[^']*' has no attribute",
-        "Look for a slip in its name; your own functions take no tf. before them.",
+        "module 'tensorflow[^']*' has no",
+        "Look for a slip; your own functions take no tf. before them.",
     ),
     ("MemoryError", "Look for arrays that fill the memory."),
     ("No space left|File too large", "Write less: that is more than the disk space allowed."),
     ("RecursionError", "It calls itself without end."),
     ("No such file", "Name a file of images/ by a path that begins in the project's folder."),
-    ("does not return in time|TimeUp", "Look for a loop that never ends."),
+    ("does not return in time", "Look for a loop that never ends."),
 ]
 
 

@@ -141,6 +141,8 @@ def run(session, output):
     """Run `output`, which must be a float32 tensor of the session's graph."""
     if output is None:
         raise Refused(NOTHING)
+    if isinstance(output, int) and output == 0:
+        raise Refused("it returns 0, the number that it begins with. Add to it with +=.")
     if isinstance(output, int | float | np.ndarray | np.generic):
         kind = "a NumPy array" if np.ndim(output) else "a number"
         raise Refused(
@@ -178,7 +180,7 @@ def _try_layer(target, session, samples, arrays, spaces):
     """Samples: the factor of the stand-in for gram_matrix, then two activations."""
     for i, (factor, a_S, a_G) in enumerate(samples):
         generated = tf.constant(a_G)
-        with _helper("gram_matrix", spaces, _stand_in_gram, factor):
+        with _helper("gram_matrix", spaces, functools.partial(_stand_in_gram, factor)):
             # an array, as compute_style_cost passes it, or a tensor, as in the check cell
             output = target(a_S if i % 2 else tf.constant(a_S), generated)
         arrays[f"value{i}"] = run(session, output)
@@ -193,7 +195,8 @@ def _try_style(target, session, samples, arrays, spaces):
         session.run([image.initializer for image in images])
         model = dict(zip(names, map(tf.identity, images), strict=True))
         layers = list(zip(names, weights.tolist(), strict=True))
-        with _helper("compute_layer_style_cost", spaces, _stand_in_cost, secret):
+        cost = functools.partial(_stand_in_cost, secret)
+        with _helper("compute_layer_style_cost", spaces, cost):
             output = target(model, layers)
         for image, generated in zip(images, activations[1::2], strict=True):
             session.run(image.assign(generated))
@@ -201,44 +204,38 @@ def _try_style(target, session, samples, arrays, spaces):
     _add_gradient(session, output, [model[names[-1]]], arrays)
 
 
-def _helper(name, spaces, stand_in, secret):
-    """Replace the function `name`, which another one calls, among the notebook's globals."""
-    stack = ExitStack()
-    for space in spaces:
-        replaced = {name: stand_in(secret.astype(np.float32), space.get(name))}
-        stack.enter_context(patch.dict(space, replaced))
-    return stack
-
-
-def _arguments(own, args, kwargs):
-    """Return the arguments of a call in the order of the function that it is meant for."""
-    if not callable(own):  # the notebook has no such function
-        return *args, *kwargs.values()
+def _stand_in_gram(factor, own, A, *_):
+    A = tf.convert_to_tensor(A)
     try:
-        return inspect.signature(own).bind(*args, **kwargs).args
-    except TypeError as error:
-        raise TypeError(f"{own.__name__}() {error}") from None
+        return factor * (tf.matmul(A, A, transpose_b=True) if len(A.shape) == 2 else own(A))
+    except Exception:
+        raise TypeError(
+            f"gram_matrix takes a matrix (n_C, n_H*n_W), not a tensor of shape {A.shape}"
+        ) from None
 
 
-def _stand_in_gram(factor, own):
-    def gram_matrix(*args, **kwargs):
-        A = tf.convert_to_tensor(_arguments(own, args, kwargs)[0])
-        try:
-            return factor * (tf.matmul(A, A, transpose_b=True) if len(A.shape) == 2 else own(A))
-        except Exception:
-            raise TypeError(
-                f"gram_matrix takes a matrix (n_C, n_H*n_W), not a tensor of shape {A.shape}"
-            ) from None
-
-    return gram_matrix
+def _stand_in_cost(secret, own, a_S, a_G, *_):
+    return tf.reduce_mean((secret[0] * a_S - secret[1] * a_G) ** 2)
 
 
-def _stand_in_cost(secret, own):
-    def compute_layer_style_cost(*args, **kwargs):
-        a_S, a_G = _arguments(own, args, kwargs)[:2]
-        return tf.reduce_mean((secret[0] * a_S - secret[1] * a_G) ** 2)
+@contextmanager
+def _helper(name, spaces, stand_in):
+    """Replace a function that the tried one calls, among the notebook's globals."""
+    with ExitStack() as stack:
+        for space in spaces:
+            own = space.get(name)
 
-    return compute_layer_style_cost
+            def helper(*args, own=own, **kwargs):
+                # in the order of the notebook's own function, if it has one
+                if callable(own):
+                    try:
+                        args = inspect.signature(own).bind(*args, **kwargs).args
+                    except TypeError as error:
+                        raise TypeError(f"{name}() {error}") from None
+                return stand_in(own, *args)
+
+            stack.enter_context(patch.dict(space, {name: helper}))
+        yield
 
 
 def _try_total(target, session, samples, arrays, spaces):
@@ -267,7 +264,7 @@ def _try_model_nn(target, session, samples, arrays, spaces):
         return tf.train.MomentumOptimizer(float(rate), 0)
 
     stand_ins = costs | {
-        "model": {"input": image} | dict.fromkeys(VGG_LAYERS, tf.identity(image)),
+        "model": {"input": image} | dict.fromkeys(VGG_LAYERS, tf.reduce_mean(image, -1)),
         "train_step": optimizer().minimize(costs["J"]),
         "save_image": lambda path, image: None,
     }

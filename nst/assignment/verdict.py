@@ -54,7 +54,7 @@ def draw(name, rng, sizes=SIZES):
     and the next two have the same shapes
     """
     h, w, c = sizes
-    shapes = [LARGE, (h, w, c), (h, w, c), (c, h, w)]
+    shapes = [LARGE, (h, w, c), (h, w, c), (c, h, w + 1)]
 
     def normal(*shape):
         return rng.normal(1, 4, shape).astype(np.float32)
@@ -184,4 +184,5 @@ def _factor(ratios, shapes):
         side += [name if abs(power) == 1 else f"{name}**{abs(power)}"] if power else []
     if not above or abs(number - 1) > 1e-3:
         above.insert(0, f"{number:.4g}")
-    return " * ".join(above) + (f" / ({' * '.join(below)})" if below else "")
+    shown = [" * ".join(above), *below]
+    return " / ".join(shown)

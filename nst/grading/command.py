@@ -42,51 +42,41 @@ def grade_all(submissions, limit, jobs, show):
     Arguments:
     submissions -- list of (path, folder that its links must not leave)
     limit -- seconds of CPU time for a function
-    jobs -- number of submissions graded at a time, None for one on every two processors
+    jobs -- number of submissions graded at a time, None for one on every processor
     show -- called with the number of each submission and its rows, in their order
 
     Returns:
     whether all were graded, and Ctrl-C did not end it
     """
-    jobs, events = jobs or _default_jobs(), queue.SimpleQueue()
+    jobs, events = jobs or _processors(), queue.SimpleQueue()
     with on_interrupt(lambda *_: events.put(None)), ThreadPoolExecutor(jobs) as threads:
         try:
-            pool = SandboxPool(jobs, len(submissions))
+            pool = SandboxPool()
         except OSError as error:
             reason = error.strerror or error
             sys.exit(f"nothing can be graded here ({reason}): free some disk space, and try again")
         with pool:
-            from nst.grading.grader import Grader  # TensorFlow, while the first sandboxes warm up
+            from nst.grading.grader import Grader  # imports TensorFlow
 
             grader = Grader(pool, limit)
             futures = [threads.submit(grader.grade, *submission) for submission in submissions]
             for future in futures:
                 future.add_done_callback(events.put)
-            count = 0
-            for number in _graded(futures, events):
-                show(number, futures[number].result())
-                count += 1
-            for future in futures:
-                future.cancel()
-    return count == len(submissions)
+            shown = 0
+            while shown < len(futures) and events.get() is not None:
+                while shown < len(futures) and futures[shown].done():
+                    show(shown, futures[shown].result())
+                    shown += 1
+            for number in range(shown, len(futures)):  # after Ctrl-C
+                if futures[number].done():
+                    show(number, futures[number].result())
+                futures[number].cancel()
+    return shown == len(submissions)
 
 
-def _graded(futures, events):
-    """Yield the numbers of graded submissions, in their order; at Ctrl-C the rest of them."""
-    count = 0
-    while count < len(futures):
-        if events.get() is None:
-            yield from (n for n in range(count, len(futures)) if futures[n].done())
-            return
-        while count < len(futures) and futures[count].done():
-            yield count
-            count += 1
-
-
-def _default_jobs():
-    """Count one submission at a time for every two processors, as the next one warms up then."""
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, (count or 1) // 2)
+def _processors():
+    affinity = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))  # Linux
+    return len(affinity(0))
 
 
 def main(arguments=None):
@@ -224,7 +214,7 @@ def _parser():
     parser.add_argument(
         "--jobs",
         type=whole_number(1),
-        help="number graded at a time, default: one per 2 processors",
+        help="number graded at a time, default: one per processor",
     )
     parser.add_argument(
         "--limit", type=whole_number(1), default=5, help="seconds for a function, default: 5"

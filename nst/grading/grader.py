@@ -113,7 +113,7 @@ class Examination:
         while self._sandbox is None or self._sandbox.gone:
             if self._started == SANDBOXES:
                 raise SandboxDied(DIES)
-            self._sandbox = self._grader.pool.take(first=self._started == 0)
+            self._sandbox = self._grader.pool.take()
             self._started += 1
             self._sandbox.hand_in(self._data)
             details = {"name": self._name, "seed": self._seed, "definitions_only": bool(self._dies)}

@@ -59,7 +59,7 @@ class PoolClosed(Exception):
 
 
 class Sandbox:
-    """A process that runs one submission; it warms up as soon as it is created."""
+    """A process that runs one submission."""
 
     def __init__(self, files):
         """Start the process. `files` is what it may read: {path: bytes}, from `sandbox_files`."""
@@ -184,19 +184,14 @@ class _Stream:
 
 
 class SandboxPool:
-    """The sandboxes of a class: those in use, and one for each job that warms up already."""
+    """The sandboxes of a class, all of which end with it."""
 
-    def __init__(self, jobs, count):
-        """Prepare for `count` submissions of which `jobs` are graded at the same time.
-
-        Raises OSError if nothing can be written.
-        """
+    def __init__(self):
+        """Collect the files of the sandboxes; raise OSError if nothing can be written."""
         self.files, self.closed = sandbox_files(), False
-        self._jobs, self._left, self._lock = jobs, count, threading.Lock()
-        self._spare, self._all = [], []
+        self._lock, self._all = threading.Lock(), []
 
     def __enter__(self):
-        self._fill()
         return self
 
     def __exit__(self, *_):
@@ -205,26 +200,16 @@ class SandboxPool:
         for sandbox in self._all:
             sandbox.stop()
 
-    def _fill(self):
-        with suppress(OSError):  # a full disk, say, is reported when a sandbox is needed
-            while len(self._spare) < min(self._jobs, self._left):
-                self._spare.append(self._new())
+    def take(self):
+        """Return a new sandbox that is ready for a submission.
 
-    def _new(self):
-        self._all.append(Sandbox(self.files))
-        return self._all[-1]
-
-    def take(self, first):
-        """Return a warm sandbox, and start the next one; `first` of its submission or not.
-
-        The thread that calls this must outlive the sandboxes: to bubblewrap it is their parent.
+        The thread that calls this must outlive the sandbox: to bubblewrap it is its parent.
         """
         with self._lock:
             if self.closed:
                 raise PoolClosed
-            self._left -= first
-            sandbox = self._spare.pop(0) if self._spare else self._new()
-            self._fill()
+            sandbox = Sandbox(self.files)
+            self._all.append(sandbox)
         sandbox.warm()
         return sandbox
 

@@ -39,7 +39,7 @@ class SharedPool:
         self.files = sandbox.sandbox_files()
         self.sandbox = None
 
-    def take(self, first):
+    def take(self):
         if self.sandbox is None or self.sandbox.gone:
             self.sandbox = SharedSandbox(self.files)
             self.sandbox.warm()

@@ -344,7 +344,7 @@ def test_full_disk_is_not_the_students_fault(tmp_path, monkeypatch):
     def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    pool = sandbox.SandboxPool(jobs=1, count=1)
+    pool = sandbox.SandboxPool()
     monkeypatch.setattr(sandbox.tempfile, "mkdtemp", full)
     with pool:
         rows = Grader(pool, limit=5).grade(tmp_path / "good.ipynb")
