@@ -19,7 +19,7 @@ from unittest.mock import patch
 import numpy as np
 from IPython.utils.capture import capture_output
 
-from nst.assignment.hints import NOTHING, explain, format_error, origin
+from nst.assignment.hints import ACTIVATIONS, NOTHING, explain, format_error, origin
 from nst.assignment.spec import PARAMETERS, STEPS, VGG_LAYERS
 from nst.core.tensorflow import import_tensorflow
 
@@ -40,14 +40,15 @@ def attempt(name, target, samples, namespace=None):
     namespace -- globals of the notebook, if they may differ from those of `target`
 
     Returns:
-    fields -- dict: code (of the function, without its comments and strings), reordered (a sentence
-        if its arguments are in another order), and complaint (a sentence) if it cannot be judged
+    fields -- dict: code (of the function, without its comments and strings), and complaint (a
+        sentence) if it cannot be judged
     arrays -- dict of arrays: value0, value1, …, and what else the trial gives
     """
     fields, arrays = {}, {}
     try:
         function = plain_function(target)
-        fields = {"code": code_of(function), "reordered": _check_signature(name, target)}
+        fields = {"code": code_of(function)}
+        _check_signature(name, target)
         spaces = [function.__globals__, *([namespace] if namespace is not None else [])]
         with _trial(spaces) as session:
             TRIALS[name](target, session, samples, arrays, spaces)
@@ -67,16 +68,9 @@ def plain_function(target):
         elif not inspect.isfunction(found) and not isinstance(found, type):
             found = getattr(found, "__func__", vars(type(found)).get("__call__"))
     if not inspect.isfunction(found):
-        shown = shorten(_repr(target), 60, placeholder="…")
+        shown = f"a {type(target).__name__:.40}" if target is not None else "None"
         raise Refused(f"it is {shown}, not a function of yours. Run the cell that defines it.")
     return inspect.unwrap(found)
-
-
-def _repr(value):
-    try:
-        return repr(value)
-    except Exception:
-        return f"a {type(value).__name__}"
 
 
 def code_of(function):
@@ -88,7 +82,7 @@ def code_of(function):
 
 
 def _check_signature(name, target):
-    """Return a sentence if arguments are in another order; raise Refused if they do not fit."""
+    """Raise Refused if the course's calls do not fit; two activations may be in either order."""
     signature, wanted = inspect.signature(target), PARAMETERS[name].split(", ")
     found = list(signature.parameters)
     if {"content_output", "generated_output", "style_image_output"} & {*found}:
@@ -97,19 +91,18 @@ def _check_signature(name, target):
             f"TensorFlow 1 course, whose arguments are ({PARAMETERS[name]})."
         )
     names = [parameter.partition("=")[0] for parameter in wanted]
-    required = [parameter for parameter in wanted if "=" not in parameter]
+    found = found[: len(names)]
     try:
         signature.bind(*wanted)
-        signature.bind(*required)
+        signature.bind(*(parameter for parameter in wanted if "=" not in parameter))
+        fits = found == names or sorted(found) != sorted(names) or name in ACTIVATIONS
     except TypeError:
+        fits = False
+    if not fits:
         shown = f"{signature}"[:200]
-        raise Refused(f"its arguments are {shown}. They must be ({PARAMETERS[name]}).") from None
-    if found[: len(names)] != names and sorted(found[: len(names)]) == sorted(names):
-        return (
-            f"its arguments are in another order: {signature}. They must be ({PARAMETERS[name]}), "
-            "as calls name none of them."
+        raise Refused(
+            f"its arguments are {shown}. They must be ({PARAMETERS[name]}), in this order."
         )
-    return ""
 
 
 def _describe(error, file, name, code):

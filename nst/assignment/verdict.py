@@ -88,19 +88,16 @@ def judge(name, samples, fields, arrays):
     if fields.get("complaint"):
         return str(fields["complaint"])
     values = [arrays[f"value{i}"] for i in range(len(samples))]
-    alone = (
-        [[0 * sample[0], *sample[1:]] for sample in samples] if name in HAS_STAND_IN else samples
-    )
+    ways = [samples]  # with the stand-in, or computing everything by itself
+    if name in HAS_STAND_IN:
+        ways.append([[0 * secret, *rest] for secret, *rest in samples])
     with np.errstate(all="ignore"):
-        for inputs in (samples, alone):
+        for inputs in ways:
             right = [right_value(name, sample) for sample in inputs]
             if all(map(allclose32, values, right)):
-                return _other_diagnosis(name, inputs[-1], arrays)
-        return fields.get("reordered") or (
-            _named(name, values, samples)
-            or _named(name, values, alone)
-            or _unnamed(name, values, samples, habits(fields.get("code", "")))
-        )
+                return _gradient_diagnosis(name, inputs[-1], arrays)
+        found = filter(None, (_named(name, values, inputs) for inputs in ways))
+        return next(found, "") or _unnamed(name, values, samples, habits(fields.get("code", "")))
 
 
 def _named(name, values, samples):
@@ -115,20 +112,15 @@ def _named(name, values, samples):
     return f"{', and '.join(names)}. {' '.join(dict.fromkeys(hints))}"
 
 
-def _other_diagnosis(name, sample, arrays):
-    """Judge the rest if the values are right: the gradient, and total_cost's defaults."""
-    if name != "model_nn" and (found := _gradient_diagnosis(name, sample, arrays)):
-        return found
-    if name == "total_cost" and not allclose32(arrays["defaults"], 90.0):
-        return "its def line must say alpha=10, beta=40, for calls without them."
-    return ""
-
-
 def _gradient_diagnosis(name, sample, arrays):
     """Compare the gradient by the last argument with the slope of the right value, in NumPy.
 
-    Of total_cost it is the gradient by J_content and J_style.
+    Of total_cost it is the gradient by J_content and J_style. model_nn has none.
     """
+    if name == "model_nn":
+        return ""
+    if name == "total_cost" and not allclose32(arrays["defaults"], 90.0):
+        return "its def line must say alpha=10, beta=40, for calls without them."
     at = slice(0, 2) if name == "total_cost" else slice(-1, None)
     last = np.array(sample[at], float)
     if "gradient" not in arrays or not np.any(arrays["gradient"]):

@@ -17,14 +17,12 @@ from nst.core.interrupts import on_interrupt
 from nst.grading import students
 from nst.grading.reports import (
     COLUMNS,
-    NAME_WIDTH,
     Report,
     print_line,
     print_rows,
     printable,
-    short_name,
 )
-from nst.grading.sandbox import SandboxPool, bubblewrap
+from nst.grading.sandbox import bubblewrap
 from nst.grading.submissions import find_notebooks, read_bytes
 
 NO_BUBBLEWRAP = (
@@ -50,15 +48,14 @@ def grade_all(submissions, limit, jobs, show):
     """
     jobs, events = jobs or _processors(), queue.SimpleQueue()
     with on_interrupt(lambda *_: events.put(None)), ThreadPoolExecutor(jobs) as threads:
+        from nst.grading.grader import Grader  # imports TensorFlow
+
         try:
-            pool = SandboxPool()
+            grader = Grader(limit)
         except OSError as error:
             reason = error.strerror or error
             sys.exit(f"nothing can be graded here ({reason}): free some disk space, and try again")
-        with pool:
-            from nst.grading.grader import Grader  # imports TensorFlow
-
-            grader = Grader(pool, limit)
+        with grader:
             futures = [threads.submit(grader.grade, *submission) for submission in submissions]
             for future in futures:
                 future.add_done_callback(events.put)
@@ -117,13 +114,11 @@ class Grading:
         self._roster = students.read_roster(args.roster) if args.roster else []
         self._weights = args.points or dict.fromkeys(students.SHORT_NAMES, 1)
         self._is_table = len(self.submissions) > 1 and not args.json
-        names = [printable(_shown(*submission), 4096) for submission in self.submissions]
-        self._width = min(NAME_WIDTH, max(map(len, names)))
 
     def run(self):
         """Grade what is new or has changed; return whether all is graded."""
         if self._is_table:
-            print_line("notebook", COLUMNS, self._width)
+            print_line("student", COLUMNS)
         earlier, new = self._report.earlier if self._report else {}, []
         for path, folder in self.submissions:
             digest = _digest(path, folder)
@@ -149,7 +144,7 @@ class Grading:
         self.results.append(result | {"maximum": sum(self._weights.values())})
         if self._is_table:
             verdicts = [row["verdict"] for row in rows]
-            print_line(short_name(_shown(path, folder), self._width), verdicts, self._width)
+            print_line(student, verdicts)
 
     def _lines(self):
         return students.compare_with_roster(self.results, self._roster) if self._roster else []
@@ -171,11 +166,6 @@ class Grading:
             print_rows(self.results[0]["rows"])
         if report := self._report:
             _warn(f"wrote {report.page}, {report.table}, {report.grades} and {report.folder}/")
-
-
-def _shown(path, folder):
-    name, number = students.identify(path, folder)
-    return name if number else str(path)
 
 
 def _digest(path, folder):

@@ -3,6 +3,8 @@
 This process runs no line of a submission, and parses none.
 """
 
+import threading
+
 import numpy as np
 
 from nst.assignment.hints import DIES
@@ -11,7 +13,7 @@ from nst.assignment.verdict import draw, judge
 from nst.core.tensorflow import import_tensorflow
 from nst.grading import training_check
 from nst.grading.protocol import WALL_CLOCK_FACTOR
-from nst.grading.sandbox import PoolClosed, SandboxDied
+from nst.grading.sandbox import Sandbox, SandboxDied, sandbox_files
 from nst.grading.submissions import read_bytes
 
 NOTEBOOK_LIMIT = 20  # seconds by the clock for a notebook, as a multiple of a function's limit
@@ -19,13 +21,40 @@ GRACE = 3  # seconds beyond its limits after which a process is ended
 SANDBOXES = 6  # for one submission, which may end each of them
 
 
-class Grader:
-    """Grades submissions; several threads may use it."""
+class GradingEnded(Exception):
+    """The grading is being ended."""
 
-    def __init__(self, pool, limit):
-        """Grade in the sandboxes of `pool`, with `limit` seconds of CPU time for a function."""
+
+class Grader:
+    """Grades submissions; several threads may use it. A context manager, which ends what runs."""
+
+    def __init__(self, limit):
+        """Allow `limit` seconds of CPU time for a function; raise OSError if the disk is full."""
         import_tensorflow().logging.set_verbosity("ERROR")
-        self.pool, self.limit = pool, limit
+        self.limit, self.files = limit, sandbox_files()
+        self._lock, self._sandboxes, self._has_ended = threading.Lock(), [], False
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        with self._lock:
+            self._has_ended = True
+        for sandbox in self._sandboxes:
+            sandbox.stop()
+
+    def new_sandbox(self):
+        """Start a sandbox; the calling thread must outlive it, as to bubblewrap it is its parent.
+
+        Raises GradingEnded, or OSError if it does not start.
+        """
+        with self._lock:
+            if self._has_ended:
+                raise GradingEnded
+            sandbox = Sandbox(self.files)
+            self._sandboxes.append(sandbox)
+        sandbox.warm()
+        return sandbox
 
     def grade(self, path, folder=None):
         """Grade one file; whatever it does becomes its rows.
@@ -38,13 +67,13 @@ class Grader:
         list of dicts: function; verdict, "pass" or "fail"; diagnosis, or a note; follows, the
         function whose mistake alone makes this one fail, or ""
 
-        Raises PoolClosed if the pool was closed in the meantime.
+        Raises GradingEnded if the grader was left in the meantime.
         """
         examination = None
         try:
             examination = Examination(self, path.name, read_bytes(path, folder))
             rows = examination.rows()
-        except PoolClosed:
+        except GradingEnded:
             raise
         except ValueError as error:
             rows = _same_for_all(f"{error}.")
@@ -56,8 +85,8 @@ class Grader:
         finally:
             if examination:
                 examination.stop()
-        if self.pool.closed:
-            raise PoolClosed
+        if self._has_ended:
+            raise GradingEnded
         return rows
 
 
@@ -113,7 +142,7 @@ class Examination:
         while self._sandbox is None or self._sandbox.gone:
             if self._started == SANDBOXES:
                 raise SandboxDied(DIES)
-            self._sandbox = self._grader.pool.take()
+            self._sandbox = self._grader.new_sandbox()
             self._started += 1
             self._sandbox.hand_in(self._data)
             details = {"name": self._name, "seed": self._seed, "definitions_only": bool(self._dies)}

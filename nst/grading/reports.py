@@ -18,7 +18,6 @@ from nst.core.files import make_folder, whole_file
 from nst.grading.students import SHORT_NAMES, most_frequent_mistake
 
 COLUMNS = list(SHORT_NAMES.values())
-NAME_WIDTH = 40
 JOINERS = "\u200c\u200d"  # which names in some scripts need
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
 
@@ -36,16 +35,10 @@ def _visible(character):
     return "�" if is_control else character
 
 
-def short_name(name, width=NAME_WIDTH):
-    """Show a name in `width` characters: its end, which differs from that of others."""
-    text = printable(name, 4096)
-    return text if len(text) <= width else "…" + text[1 - width :]
-
-
-def print_line(first, texts, width):
+def print_line(name, texts):
     """Print a line of the table of several notebooks: its header, or one notebook's verdicts."""
     columns = zip(texts, COLUMNS, strict=True)
-    cells = [f"{first:{width}}", *(f"{text:{len(column)}}" for text, column in columns)]
+    cells = [f"{printable(name, 40):40}", *(f"{text:{len(column)}}" for text, column in columns)]
     print("  ".join(cells).rstrip(), flush=True)
 
 

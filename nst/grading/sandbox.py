@@ -54,10 +54,6 @@ class SandboxDied(Exception):
     """The process has ended: why, in a sentence for the student."""
 
 
-class PoolClosed(Exception):
-    """The grading is being ended."""
-
-
 class Sandbox:
     """A process that runs one submission."""
 
@@ -181,37 +177,6 @@ class _Stream:
     def _in_time(self):
         self._socket.settimeout(max(self._end - time.monotonic(), 1e-3))
         return self._socket
-
-
-class SandboxPool:
-    """The sandboxes of a class, all of which end with it."""
-
-    def __init__(self):
-        """Collect the files of the sandboxes; raise OSError if nothing can be written."""
-        self.files, self.closed = sandbox_files(), False
-        self._lock, self._all = threading.Lock(), []
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        with self._lock:
-            self.closed = True
-        for sandbox in self._all:
-            sandbox.stop()
-
-    def take(self):
-        """Return a new sandbox that is ready for a submission.
-
-        The thread that calls this must outlive the sandbox: to bubblewrap it is its parent.
-        """
-        with self._lock:
-            if self.closed:
-                raise PoolClosed
-            sandbox = Sandbox(self.files)
-            self._all.append(sandbox)
-        sandbox.warm()
-        return sandbox
 
 
 def remove(folder):

@@ -602,7 +602,7 @@ WRONG = [  # (function, what its message says, edits of the solution: "old => ne
     (TOTAL, "return is missing", "return J => print(J)"),
     (TOTAL, "a number, not a tensor", "return J => return 5 if tf.is_tensor(J) else J"),
     (TOTAL, "They must be", "alpha = 10, beta = 40 => alpha"),
-    (TOTAL, "in another order", "J_content, J_style, alpha => J_style, J_content, alpha"),
+    (TOTAL, "in this order", "J_content, J_style, alpha => J_style, J_content, alpha"),
     (TOTAL, "alpha * J_content + beta * J_style, and", "return J => return J ** 2"),
     (TOTAL, "10 is used instead of alpha", "alpha *  => 10 * "),
     (TOTAL, "// rounds down", "alpha * => alpha // 10 *"),

@@ -32,14 +32,10 @@ class SharedSandbox(sandbox.Sandbox):
         return [sys.executable, "-B", WORKER], stage, work
 
 
-class SharedPool:
-    closed = False
+class SharingGrader(Grader):
+    sandbox = None
 
-    def __init__(self):
-        self.files = sandbox.sandbox_files()
-        self.sandbox = None
-
-    def take(self):
+    def new_sandbox(self):
         if self.sandbox is None or self.sandbox.gone:
             self.sandbox = SharedSandbox(self.files)
             self.sandbox.warm()
@@ -51,11 +47,10 @@ class GraderHere:
     """Grades files, or notebooks, in this process and one more."""
 
     def __init__(self, folder):
-        self._folder, self._pool = folder, SharedPool()
-        self._grader = Grader(self._pool, limit=5)
+        self._folder, self._grader = folder, SharingGrader(limit=5)
 
     def close(self):
-        self._pool.sandbox.end()
+        self._grader.sandbox.end()
 
     def rows(self, submission, name="notebook.ipynb"):
         """Grade bytes, text or a NotebookNode, as a file called `name`: {function: row}."""

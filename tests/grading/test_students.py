@@ -169,8 +169,6 @@ def test_printed_text_is_one_line_without_controls():
     assert shown.startswith("a�[2J b c�d�e�f�xxx")
     assert len(shown) == 500
     assert shown.endswith("…")
-    assert reports.short_name("class/" + "n" * 300 + "/who.ipynb").endswith("nn/who.ipynb")
-    assert len(reports.short_name("n" * 300)) == reports.NAME_WIDTH
 
 
 def test_row_of_one_notebook_is_a_line(capsys):

@@ -161,7 +161,7 @@ def check_table(status, output, errors, count):
     _, *lines = output.splitlines()
     assert len(lines) == count
     passed = {line.split()[0] for line in lines if line.split()[-7:] == ["pass"] * 7}
-    assert {re.sub(".*/", "", name) for name in passed} == {"good_a.ipynb", "good_b.ipynb"}
+    assert passed == {"good_a", "good_b"}
     characters = {unicodedata.category(c) for c in output.replace("\n", "")}
     assert not [kind for kind in characters if kind in ("Cc", "Cf", "Cs", "Co")]
     assert max(map(len, lines)) < 140
@@ -344,9 +344,8 @@ def test_full_disk_is_not_the_students_fault(tmp_path, monkeypatch):
     def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    pool = sandbox.SandboxPool()
-    monkeypatch.setattr(sandbox.tempfile, "mkdtemp", full)
-    with pool:
-        rows = Grader(pool, limit=5).grade(tmp_path / "good.ipynb")
+    with Grader(limit=5) as grader:
+        monkeypatch.setattr(sandbox.tempfile, "mkdtemp", full)
+        rows = grader.grade(tmp_path / "good.ipynb")
     said = "it could not be graded here (No space left on device): grade it again."
     assert [row["diagnosis"] for row in rows] == [said] * 7
