@@ -14,7 +14,6 @@ import tensorflow.compat.v1 as tf
 import nst_utils
 from nst.core.config import LAB
 from nst.lab import runner
-from nst.painting import costs, painter
 from nst.vgg.tiny import write_fake_vgg
 from tests.conftest import ROOT
 
@@ -24,7 +23,6 @@ REAL_WEIGHTS = ROOT / nst_utils.CONFIG.VGG_MODEL
 TINY = {"HEIGHT": 48, "WIDTH": 64, "ITERATIONS": 4, "SHOW_EVERY": 2, "PRECISION": "float32"}
 TINY |= {"LONG_RUN": [2, 3]}  # the table of the lesson on optimizers
 TINY |= {"STYLE_ITERATIONS": 4}  # the texture of the lesson that recreates
-TINY_SIZE = 120  # of the longest side, in the lesson that paints from coarse to fine: two levels
 
 # Words that the run of each lesson prints, and the files that it writes.
 LESSONS = {
@@ -38,7 +36,11 @@ LESSONS = {
         ["operations added to the graph: 0", "edge similarity after"],
         set(),
     ),
-    "Lesson_5_Coarse_to_Fine": (["120×90", "the same image: True", "luminance only"], set()),
+    "Lesson_5_Coarse_to_Fine": (["as much as 3 evaluations at 64×48", "stroke length"], set()),
+    "Lesson_6_Costs_without_Units_and_Colors": (
+        ["the same covariance: True", "luminance only"],
+        set(),
+    ),
     "Lesson_7_Choosing_the_Content_Layer": (
         ["operations after 4 runs, as before: True"],
         {"content_layers.gif"},
@@ -104,7 +106,7 @@ def test_a_lesson_runs_from_top_to_bottom(lesson, fake_weights, tmp_path):
         if not weights.exists():
             pytest.skip("needs the weights: make weights")
     values = TINY | {"VGG_MODEL": str(weights), "OUTPUT_DIR": str(tmp_path)}
-    values |= {"VGG_16_MODEL": str(tmp_path / "absent.mat"), "SIZE": TINY_SIZE}
+    values |= {"VGG_16_MODEL": str(tmp_path / "absent.mat")}
     runner.run(notebook_of(lesson), tmp_path, values)
 
     executed = nbformat.read(tmp_path / f"{lesson}.ipynb", as_version=4)
@@ -234,9 +236,9 @@ def test_a_lesson_asks_for_two_predictions_and_a_function(lesson):
     assert callable(vars(solved(lesson))[TASKS[lesson]])
 
 
-# --- what lessons 1, 2 and 3 share ---------------------------------------------------------------
+# --- what the lessons with a network of Keras share -----------------------------------------------
 
-EAGER = [lesson for lesson in LESSONS if re.match("Lesson_[123]_", lesson)]
+EAGER = [lesson for lesson in LESSONS if re.match("Lesson_[1236]_", lesson)]
 
 
 @pytest.fixture
@@ -256,7 +258,10 @@ def exercise_of(lesson):
     return cells[place].source, answer
 
 
-@pytest.mark.parametrize("lesson", EAGER)
+CHECKED = [lesson for lesson in LESSONS if lesson not in TASKS]
+
+
+@pytest.mark.parametrize("lesson", CHECKED)
 def test_the_answer_to_an_exercise_passes_its_check(lesson, functions, eagerly, capsys):
     cell, answer = exercise_of(lesson)
     definition, check = cell.split("return None", 1)
@@ -533,19 +538,9 @@ def coarse(functions):
     return functions("Lesson_5_Coarse_to_Fine")
 
 
-def test_luminance_comes_from_one_picture_and_colour_from_the_other(coarse):
-    painted, photo = np.random.default_rng(0).integers(90, 160, (2, 5, 3, 3)).astype(np.uint8)
-    found = coarse.with_luminance_of(painted, photo).astype(float)
-    luminance = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as JPEG has it
-    np.testing.assert_allclose(found @ luminance, painted @ luminance, atol=2)
-    for channel in (0, 2):  # B - Y and R - Y are Cb and Cr but for a factor
-        ours, theirs = (x[..., channel] - x @ luminance for x in (found, photo))
-        np.testing.assert_allclose(ours, theirs, atol=3)
-
-
-def test_grey_pictures_have_no_chroma(coarse):
-    grey = np.full((5, 3, 3), 70, np.uint8)
-    np.testing.assert_array_equal(coarse.chroma(grey), np.full((5, 3, 2), 128))
+def test_receptive_fields_are_those_of_the_first_lesson(coarse, maps):
+    for name in nst_utils.layer_names(19):
+        assert coarse.receptive_field(name) == maps.receptive_field(name)[0]
 
 
 @pytest.mark.parametrize("wavelength", [12, 40])
@@ -558,50 +553,76 @@ def test_stroke_length_of_waves_is_their_length_over_two_pi(coarse, wavelength):
         np.testing.assert_allclose(coarse.stroke_length(100 - 7 * turned), found)
 
 
-def test_layer_costs_are_the_formulas_in_numpy(coarse, functions, activations):
-    coarse.lab = nst_utils.functions_of(LAB)
+def test_mean_gram_matrix_and_relative_error_are_those_of_numpy(coarse, activations):
+    a_S, a_G = activations
+    np.testing.assert_allclose(evaluate(coarse.mean_gram_matrix, a_S), gram(a_S) / 15, rtol=1e-5)
+    found = evaluate(lambda G: coarse.relative_error(G, a_S), a_G)
+    np.testing.assert_allclose(found, np.sum((a_G - a_S) ** 2) / np.sum(a_S**2), rtol=1e-5)
+
+
+def test_lbfgs_finds_the_least_cost_within_the_colors(coarse):
+    target = np.float32([40, 40, 900])  # white is 151 above blue's mean
+    with tf.Graph().as_default(), tf.Session() as coarse.sess:
+        x = tf.placeholder(tf.float32, (1, 4, 6, 3))
+        J = tf.reduce_sum(np.float32([1, 3, 9]) * (x - target) ** 2)
+        level = SimpleNamespace(x=x, J=J, gradient=tf.gradients(J, x)[0])
+        image, costs = coarse.lbfgs(level, np.zeros(x.shape, np.float32), 12)
+        np.testing.assert_allclose(coarse.sess.run(J, {x: image}), costs.min())
+    wanted = np.broadcast_to([163.7, 156.8, 255], image.shape)
+    np.testing.assert_allclose(image + nst_utils.CONFIG.MEANS, wanted, atol=1)
+
+
+# --- Lesson_6_Costs_without_Units_and_Colors -----------------------------------------------------
+
+
+@pytest.fixture
+def unitless(functions):
+    return functions("Lesson_6_Costs_without_Units_and_Colors")
+
+
+def test_luminance_comes_from_one_picture_and_color_from_the_other(unitless):
+    painted, photo = np.random.default_rng(0).integers(90, 160, (2, 5, 3, 3)).astype(np.uint8)
+    found = unitless.with_luminance_of(painted, photo).astype(float)
+    luminance = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as JPEG has it
+    np.testing.assert_allclose(found @ luminance, painted @ luminance, atol=2)
+    for channel in (0, 2):  # B - Y and R - Y are Cb and Cr but for a factor
+        ours, theirs = (x[..., channel] - x @ luminance for x in (found, photo))
+        np.testing.assert_allclose(ours, theirs, atol=3)
+
+
+def test_gray_pictures_have_no_chroma(unitless):
+    gray = np.full((5, 3, 3), 70, np.uint8)
+    np.testing.assert_array_equal(unitless.chroma(gray), np.full((5, 3, 2), 128))
+
+
+def test_the_lab_s_costs_in_eager_tensorflow_are_the_formulas_in_numpy(unitless, activations):
+    a_S, a_G = activations
+    content, style = evaluate(lambda S, G: unitless.lab_costs([S, S], [S, S], [G, G]), a_S, a_G)
+    np.testing.assert_allclose(content, np.sum((a_S - a_G) ** 2) / (4 * a_S.size), rtol=1e-5)
+    by_hand = np.sum((gram(a_G) - gram(a_S)) ** 2) / (4 * 4**2 * 15**2)
+    np.testing.assert_allclose(style, [by_hand], rtol=1e-4)
+
+
+def test_costs_without_units_are_the_formulas_in_numpy(unitless, activations):
     a_S, a_G = np.abs(activations)
-    course, ours = coarse.layer_costs(a_G, a_S)
-    np.testing.assert_allclose(
-        course, np.sum((gram(a_G) - gram(a_S)) ** 2) / (4 * 4**2 * 15**2), rtol=1e-4
-    )
+    a_C = a_G[:, ::-1] + 1
+    content, style = evaluate(lambda C, S, G: unitless.costs([C, C], [S, S], [G, G]), a_C, a_S, a_G)
     by_hand = 0
     for statistic in (gram, lambda a: a.mean((0, 1, 2)), lambda a: a.std((0, 1, 2))):
         G, S = statistic(a_G), statistic(a_S)
         by_hand += np.sum((G - S) ** 2) / np.sum(S**2)
-    np.testing.assert_allclose(ours, by_hand, rtol=1e-3)
+    np.testing.assert_allclose(style, [by_hand], rtol=1e-3)
+    pairs = [np.mean((c - s) ** 2) for c in a_C.reshape(-1, 4) for s in a_S.reshape(-1, 4)]
+    np.testing.assert_allclose(content, np.mean((a_G - a_C) ** 2) / np.mean(pairs), rtol=1e-4)
 
 
-def test_speckle_is_the_mean_absolute_laplacian_of_the_colours(coarse):
-    picture = np.random.default_rng(0).integers(0, 256, (7, 9, 3)).astype(np.uint8)
-    colours = coarse.chroma(picture)
-    found = coarse.speckle(picture)
-    laplacians = [scipy.ndimage.laplace(colours[..., i])[1:-1, 1:-1] for i in (0, 1)]
-    np.testing.assert_allclose(found, np.mean(np.abs(laplacians)))
-
-
-def test_a_level_is_painted_with_the_weights_of_its_number(coarse):
-    color = np.float32([3.0, -1.0, 2.0])
-    with tf.Graph().as_default(), tf.Session() as sess:
-        x = tf.placeholder(tf.float32, (1, 16, 16, 3))
-        level = SimpleNamespace(
-            sess=sess,
-            model={"input": x},
-            J_content=tf.reduce_sum((x - 80) ** 2),
-            distances={n: tf.reduce_sum((x - color - 20) ** 2) for n in costs.STYLE_LAYERS},
-        )
-        coarse.levels = [level] * 3
-        start = np.full(x.shape, 50, np.float32)
-        for number in range(3):
-            weight = sum(painter.layer_weights(0.5, number).values())
-            least = (80 + weight * (color + 20)) / (1 + weight)  # zero slope
-            level.subject = np.broadcast_to(least, x.shape).astype(np.float32)
-            image, history = coarse.paint_level(number, start, 30)
-            first, last = (
-                256 * np.sum((p - 80) ** 2 + weight * (p - color - 20) ** 2) for p in (50, least)
-            )
-            np.testing.assert_allclose([history[0], history.min()], [first, last], rtol=0.01)
-            np.testing.assert_allclose(image, level.subject, atol=0.1)
+def test_matched_colors_have_the_mean_and_the_covariance_of_the_target(unitless):
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (9, 7, 3))
+    target = rng.normal(size=(40, 3)) @ rng.normal(0, 20, (3, 3)) + 100
+    found = unitless.match_colors(image, target[None]).reshape(-1, 3)
+    np.testing.assert_allclose(found.mean(axis=0), target.mean(axis=0))
+    np.testing.assert_allclose(np.cov(found.T), np.cov(target.T), rtol=1e-6)
 
 
 # --- Lesson_7_Choosing_the_Content_Layer ---------------------------------------------------------
