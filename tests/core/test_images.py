@@ -26,8 +26,8 @@ def folder(tmp_path_factory):
 
 # --- load_image and fit_size ---------------------------------------------------------------------
 
-# all that TIFF stores, which is all that Pillow has
-MODES = ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "I", "I;16", "F"]
+# all that TIFF stores, except YCbCr: Pillow 12 cannot read the one that it writes
+MODES = ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "LAB", "I", "I;16", "F"]
 
 
 @repeatable
