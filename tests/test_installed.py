@@ -40,6 +40,7 @@ def installed(wheel, tmp_path_factory):
     """A folder with the package in it, which is not on the path of pytest's Python."""
     folder = tmp_path_factory.mktemp("installed")
     pip("install", "--target", folder, wheel)
+    (folder / "notebooks").mkdir()  # another package's, which makes no checkout of this folder
     return folder
 
 

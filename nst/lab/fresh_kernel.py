@@ -51,7 +51,7 @@ def load_ipython_extension(shell):
                 f"{kind.__name__}: {error}",
                 "",
                 "This kernel has not run the cells above: run them first, in their order",
-                "(in the menu: Run, Run All Above Selected Cell)",
+                "(in JupyterLab: menu Run, Run All Above Selected Cell)",
             ],
         )
 
