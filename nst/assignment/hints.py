@@ -72,7 +72,10 @@ ERRORS = [
     (r"operand type\(s\) for \^|[Ll]ogical_?[Xx]or", NO_POWER),
     ("ufunc|numpy array", "NumPy cannot compute with tensors: use the tf function instead."),
     ("attribute 'numpy'", "That is TensorFlow 2: in a graph only sess.run gives numbers."),
-    ("'numpy.ndarray' object has no attribute", "a_S is an array: take the dimensions from a_G."),
+    (
+        "'numpy.ndarray' object has no attribute",
+        "Of the activations a_S and a_C are arrays, by sess.run; take the dimensions from a_G.",
+    ),
     (r"Dimension\b|TensorShape", DIMENSIONS),
     ("Too many arguments", "That call has an argument too many: count those that it takes."),
     ("same dtype|of type float32|has type int32|type float64", "Make all numbers tf.float32."),
@@ -103,12 +106,13 @@ ERRORS = [
     ("fetch.*cannot be interpreted", "sess.run takes a tensor or an operation, not its name."),
     ("fetch.*function", "Call it, with () after its name: sess.run takes what it returns."),
     ("[Ff]etch", "sess.run takes tensors and operations of the graph, nothing else."),
-    ("reduction_indices", "tf.reduce_sum takes one tensor: subtract and square before it."),
+    ("reduction_indices", "tf.reduce_sum takes one tensor: combine the two before it."),
     (
         r"missing (\d+|a) required|takes \d+ pos|takes from|unexpected keyword|too many positional",
         "Compare the call with the def line of that function.",
     ),
     ("'int' object is not iterable", "Loop over range(num_iterations).", MODEL),
+    ("object is not callable", "It is no function: leave out its (), or give it to sess.run."),
     ("can only concatenate str", "Convert the number: str(i)."),
     (
         "module 'tensorflow[^']*' has no",
@@ -117,7 +121,7 @@ ERRORS = [
     ("MemoryError", "Look for arrays that fill the memory."),
     ("No space left|File too large", "Write less: that is more than the disk space allowed."),
     ("RecursionError", "It calls itself without end."),
-    ("No such file", "Name a file of images/ by a path that begins in the project's folder."),
+    ("No such file|not found", "Name a file of images/ from the project's folder on."),
     ("does not return in time", "Look for a loop that never ends."),
 ]
 

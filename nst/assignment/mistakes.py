@@ -72,7 +72,8 @@ def _cost(matrices, mean, fractions):
         sums = {
             "Take tf.reduce_sum of tf.square.": 1,
             f"you took the mean, not the sum. {mean}": 1 / X.size,
-            "it is halved once too often. tf.nn.l2_loss halves: take tf.reduce_sum.": 1 / 2,
+            "it is halved once too often. Look for tf.nn.l2_loss, which halves, or a 2 too many.": 1
+            / 2,
         }
         ways |= _combine(distances, sums, fractions, so_far=mistake)
     return ways
@@ -261,7 +262,8 @@ def _training(rate, noise, goal):
 
     images = {
         "Return what sess.run(model['input']) gives after the last step.": after(STEPS, STEPS),
-        "train_step did not run. Call sess.run(train_step) in each pass of the loop.": after(0, 0),
+        "train_step did not run, or assign undoes it. Call sess.run(train_step) in each pass, and "
+        "assign before the loop.": after(0, 0),
         "assign did not run. sess.run it before the loop, and after the initializer, which would "
         "undo it.": after(STEPS, STEPS, 0),
         "neither assign nor train_step ran. Both only describe what to do: sess.run them.": after(

@@ -164,19 +164,27 @@ class _Stream:
 
     def read(self, size):
         data = bytearray()
-        while len(data) < size and (piece := self._in_time().recv(size - len(data))):
-            data += piece
+        while len(data) < size:
+            self._set_timeout(1)  # to see soon if another thread has closed it
+            with suppress(TimeoutError):
+                piece = self._socket.recv(size - len(data))
+                if not piece:
+                    break
+                data += piece
         return bytes(data)
 
     def write(self, data):
-        self._in_time().sendall(data)
+        self._set_timeout(float("inf"))
+        self._socket.sendall(data)
 
     def flush(self):
         pass
 
-    def _in_time(self):
-        self._socket.settimeout(max(self._end - time.monotonic(), 1e-3))
-        return self._socket
+    def _set_timeout(self, longest):
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self._socket.settimeout(min(left, longest))
 
 
 def remove(folder):

@@ -50,7 +50,8 @@ def judge(fields, arrays, seed, failed):
     is_own = not {"model_nn", "total_cost"} & {*failed}  # what is the training's own is right
     if diagnosis := fields.get("complaint") or _form_diagnosis(fields, arrays):
         first = next(filter(None, blamed.values()), "") if is_own else ""
-        return TrainingResult(diagnosis + (f" First correct {first}." if first else ""), "", first)
+        diagnosis = _after_error(fields, diagnosis) + (f" First correct {first}." if first else "")
+        return TrainingResult(diagnosis, "", first)
     weights = Weights(balanced_convolutions(), "float32")
     with np.errstate(all="ignore"), open_network(weights) as network:
         check = Check(network, fields["layers"], arrays, seed)
@@ -58,7 +59,15 @@ def judge(fields, arrays, seed, failed):
     if first := blamed.get(wrong, ""):
         diagnosis = f"{wrong} differs from ours because {first} is wrong: see there."
         return TrainingResult(diagnosis, "", first if is_own else "")
-    return TrainingResult(diagnosis, "" if diagnosis else " ".join(check.notes))
+    if diagnosis:
+        return TrainingResult(_after_error(fields, diagnosis))
+    return TrainingResult(note=" ".join(check.notes))
+
+
+def _after_error(fields, diagnosis):
+    """Report an error of the training's cells first, as the rest may follow from it."""
+    error = fields.get("first_error")
+    return f"{error} Then {diagnosis}" if error else diagnosis
 
 
 def _form_diagnosis(fields, arrays):
@@ -148,6 +157,8 @@ class Check:
                     if layer != CONTENT_LAYER:
                         self.notes.append(f"Its content layer is {layer}, not {CONTENT_LAYER}.")
                     return self._image_diagnosis("J_content", name, "style_image")
+        if not self._costs[:, 1].any():
+            return "J_content is always 0. a_C must be numbers, sess.run(out), and a_G the tensor."
         return "J_content differs from ours. Look at compute_content_cost, and at its arguments."
 
     def _find_style(self):
@@ -189,8 +200,8 @@ class Check:
         alike = [_likeness(-step, gradient) for gradient in (sum(terms), *terms)]
         if max(alike) < 0.3:
             return (
-                "the image does not move downhill in J from the one that model_nn gets. Does it "
-                "begin at another one, such as a second generate_noise_image?"
+                "the image does not move downhill in J from the one that model_nn gets. Does "
+                "train_step minimize J, and not begin at a second generate_noise_image?"
             )
         if alike[0] < max(alike) - 0.02:
             name = COSTS[int(np.argmax(alike))]

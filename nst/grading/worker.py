@@ -143,10 +143,9 @@ class Submission:
             first_error = first_error or (error if has_session else "")
             if self._measured:
                 break
-        fields, arrays = self._measured or ({"complaint": "model_nn is never called."}, {})
-        if "complaint" in fields:
-            fields = {"complaint": f"it does not begin: {first_error or fields['complaint']}"}
-        return fields, arrays
+        never = {"complaint": "it does not begin: model_nn is never called."}, {}
+        fields, arrays = self._measured or never
+        return fields | {"first_error": first_error}, arrays
 
     def _prepare(self):
         source = "\n".join(cell.source for cell in self._cells)
@@ -201,6 +200,8 @@ class Submission:
                 exec(code, self._space)
 
     def _line_magic(self, name, line="", *_):
+        if name in cells.RUNNING_MAGICS:
+            exec(line, self._space)
         if name == "run" and line.strip():
             path = Path(line.split()[0])
             exec(compile(path.read_text("utf-8"), str(path), "exec"), self._space)

@@ -81,7 +81,7 @@ def main(folder, moments):
     grader.sandbox_files = lambda: {"weights.mat": b"", **examining}
     _, calls = press_once(0, 1, folder)
     for seed in range(moments):
-        moment = random.Random(seed).randint(1, calls)
+        moment = random.Random(seed).randint(30, calls)  # once Ctrl-C is waited for
         graded, _ = press_once(moment, 1 + seed % 2, folder)
         left = [str(process) for process in psutil.Process().children(recursive=True)]
         left += [path.name for path in Path(tempfile.gettempdir()).iterdir()]
