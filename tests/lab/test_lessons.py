@@ -46,7 +46,7 @@ LESSONS = {
         {"content_layers.gif"},
     ),
     "Lesson_8_Adaptive_Loss_Weights": (
-        ["iteration  0, adjustments: content", "a weight for each layer"],
+        ["adjustments of content", "a weight for each layer"],
         {"adaptive_loss_weights.gif", "adaptive_loss_weights.jpg"},
     ),
     "Lesson_9_Eager_Style_Transfer": (
