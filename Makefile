@@ -64,6 +64,7 @@ paint: $(VENV)/installed weights ## paint quickly, coarse to fine: CONTENT= STYL
 studio: $(VENV)/installed-for-studio weights ## open a page in the browser to paint photographs on
 	@$(NST) studio
 
+# The kernel is installed again, since the folder may have been moved
 lab: $(VENV)/installed weights ## open the exercises in JupyterLab; SOLVED=1: the solved lab
 	@$(NST) kernel
 	@$(NST) lab $(if $(SOLVED),--solved)

@@ -174,6 +174,7 @@ case "$*" in
 *version_info*) echo {version} ;;
 *"-m venv"*) mkdir -p .venv/bin && cp "$0" .venv/bin/python ;;
 *"-m pip"*) echo pip of {version} installs ;;
+*"-m nst kernel"*) touch jupyter_is_prepared ;;
 esac
 """
 UV = """#!/bin/sh
@@ -200,6 +201,7 @@ def venv_version(folder):
 def test_a_supported_python_is_found_beside_a_newer_one(setting_up, tmp_path):
     said = setting_up(python3="3.14", python3_12="3.12")
     assert "pip of 3.12 installs" in said
+    assert (tmp_path / "jupyter_is_prepared").exists()
     assert venv_version(tmp_path) == "3.12\n"
 
 
