@@ -1,11 +1,6 @@
-"""Advice for an error, for a habit that a function's code shows, and for a known number."""
+"""Advice for an error, and for a habit that a function's code shows."""
 
 import re
-from contextlib import suppress
-
-import numpy as np
-
-from nst.assignment.spec import KNOWN_NUMBERS
 
 NOTHING = "it returns None. Either a blank is still None, or the return is missing."
 DIES = "it ends Python itself. Look for exit(), os._exit(), or arrays that fill the memory."
@@ -164,12 +159,3 @@ def explain(error, code="", function=""):
 def habits(code):
     """List the advice for habits that a function's code shows, if its value is wrong."""
     return [advice for habit, _, advice in HABITS if re.search(habit, code)]
-
-
-def origin(number):
-    """Return where a number comes from, if some edition of the course prints it."""
-    for known, source in KNOWN_NUMBERS.items():
-        with suppress(TypeError, ValueError):
-            if np.ndim(number) == 0 and np.isclose(float(number), known, rtol=1e-3):
-                return f" ({known} is {source})"
-    return ""

@@ -1,4 +1,4 @@
-"""The assignment: its graded functions, and the numbers that its editions print."""
+"""The assignment: its graded functions, and the network that they work on."""
 
 PARAMETERS = {
     "compute_content_cost": "a_C, a_G",
@@ -11,15 +11,6 @@ PARAMETERS = {
 FUNCTIONS = list(PARAMETERS)
 TRAINING = "training, one step"  # graded in addition to the functions
 COSTS = ("J", "J_content", "J_style")  # of the training
-KNOWN_NUMBERS = {  # of the check cells, in all their editions
-    6.76559: "the course's J_content",
-    9.19028: "the course's J_style_layer",
-    35.34668: "the course's J",
-    7.0568767: "J_content in the TensorFlow 2 edition, whose seed draws other numbers",
-    14.01649: "J_style_layer in the TensorFlow 2 edition, whose seed draws other numbers",
-    7.641: "what TensorFlow 2 prints for J_content, whose seed draws other numbers",
-    2.285: "what TensorFlow 2 prints for J_style_layer, whose seed draws other numbers",
-}
 VGG_LAYERS = tuple(
     [f"conv{b}_{i}" for b in range(1, 6) for i in range(1, 3 if b < 3 else 5)]
     + [f"avgpool{b}" for b in range(1, 6)]

@@ -19,7 +19,7 @@ from unittest.mock import patch
 import numpy as np
 from IPython.utils.capture import capture_output
 
-from nst.assignment.hints import ACTIVATIONS, NOTHING, explain, format_error, origin
+from nst.assignment.hints import ACTIVATIONS, NOTHING, explain, format_error
 from nst.assignment.spec import PARAMETERS, STEPS, VGG_LAYERS
 from nst.core.tensorflow import import_tensorflow
 
@@ -139,7 +139,7 @@ def run(session, output):
     if isinstance(output, int | float | np.ndarray | np.generic):
         kind = "a NumPy array" if np.ndim(output) else "a number"
         raise Refused(
-            f"it returns {kind}, not a tensor{origin(output)}. Compute it from the arguments with "
+            f"it returns {kind}, not a tensor. Compute it from the arguments with "
             "tf functions, without sess.run, .eval() or NumPy."
         )
     if not isinstance(output, tf.Tensor):

@@ -21,9 +21,11 @@ CONTENT_LAYER = "conv4_2"
 COURSE_LAYERS = [(f"conv{block}_1", 0.2) for block in range(1, 6)]
 COURSE_WEIGHTS = np.array([10, 40])  # alpha and beta
 COURSE_RATE = 2  # pixels that Adam's first step moves
-NEEDS = {  # cost: the functions that compute it
+NEEDS = {  # what may be wrong: the functions that it comes from
     "J_content": ("compute_content_cost",),
     "J_style": ("gram_matrix", "compute_layer_style_cost", "compute_style_cost"),
+    "J": ("total_cost",),
+    "step": ("model_nn",),
 }
 
 
@@ -46,22 +48,21 @@ def judge(fields, arrays, seed, failed):
 
     Raises whatever fields and arrays of another form lead to.
     """
-    blamed = {cost: next(filter(failed.__contains__, NEEDS[cost]), "") for cost in NEEDS}
-    is_own = not {"model_nn", "total_cost"} & {*failed}  # what is the training's own is right
-    if diagnosis := fields.get("complaint") or _form_diagnosis(fields, arrays):
-        first = next(filter(None, blamed.values()), "") if is_own else ""
-        diagnosis = _after_error(fields, diagnosis) + (f" First correct {first}." if first else "")
-        return TrainingResult(diagnosis, "", first)
-    weights = Weights(balanced_convolutions(), "float32")
-    with np.errstate(all="ignore"), open_network(weights) as network:
-        check = Check(network, fields["layers"], arrays, seed)
-        diagnosis, wrong = check.diagnosis()
-    if first := blamed.get(wrong, ""):
-        diagnosis = f"{wrong} differs from ours because {first} is wrong: see there."
-        return TrainingResult(diagnosis, "", first if is_own else "")
+    diagnosis, notes = fields.get("complaint") or _form_diagnosis(fields, arrays), []
     if diagnosis:
-        return TrainingResult(_after_error(fields, diagnosis))
-    return TrainingResult(note=" ".join(check.notes))
+        first = failed[0] if failed else ""
+        advice = f" First correct {first}." if first else ""
+    else:
+        weights = Weights(balanced_convolutions(), "float32")
+        with np.errstate(all="ignore"), open_network(weights) as network:
+            check = Check(network, fields["layers"], arrays, seed)
+            diagnosis, wrong = check.diagnosis(model_nn_failed="model_nn" in failed)
+        first = next(filter(failed.__contains__, NEEDS.get(wrong, ())), "")
+        advice, notes = f" It comes from {first}: see there." if first else "", check.notes
+    if not diagnosis:
+        return TrainingResult(note=" ".join(notes))
+    is_alone = failed == [first] or not {"model_nn", "total_cost"} & {*failed}
+    return TrainingResult(_after_error(fields, diagnosis) + advice, "", first if is_alone else "")
 
 
 def _after_error(fields, diagnosis):
@@ -93,9 +94,7 @@ class Check:
         """Take the network from `open_network`, and layers and arrays from the worker."""
         self._session, self._tensors = network
         self._layers = [(name, float(weight)) for name, weight in layers]
-        self._start, self._state, self._returned = (
-            arrays[name] for name in ("start", "state", "returned")
-        )
+        self._start, self._state = arrays["start"], arrays["state"]
         shape = self._state.shape
         self._costs = np.asarray(arrays["costs"], float)  # rows J, J_content, J_style: of probes
         self._probed = [self._activations(image) for image in probes(seed, shape)]
@@ -108,24 +107,15 @@ class Check:
     def _activations(self, image):
         return self._session.run(self._tensors, {self._tensors["input"]: image})
 
-    def diagnosis(self):
-        """Return what is wrong, and the name of the cost that is, if it is one: (text, name)."""
-        if found := self._start_diagnosis() or self._weights_diagnosis():
-            return found, ""
+    def diagnosis(self, model_nn_failed):
+        """Return what is wrong, and which of NEEDS it is, if it is one: (text, key)."""
+        if found := self._weights_diagnosis():
+            return found, "J"
         for wrong, find in (("J_content", self._find_content), ("J_style", self._find_style)):
             if found := find():
-                return found, wrong if found.startswith(f"{wrong} differs") else ""
-        return self._step_diagnosis(), ""
-
-    def _start_diagnosis(self):
-        if np.array_equal(self._state, self._start):
-            return "train_step did not run: the image is still the start image."
-        if np.mean(np.abs(self._state)) < 0.2 * np.mean(np.abs(self._start)):
-            return "assign did not run: the training began at zeros. sess.run it before the loop."
-        if not _same_image(self._returned, self._state):
-            noise = " but the start image" if _same_image(self._returned, self._start) else ""
-            return f"the returned image is not the optimized one{noise}."
-        return ""
+                return found, wrong
+        failed = "its image is not the one of a right model_nn." if model_nn_failed else ""
+        return self._step_diagnosis() or failed, "step"
 
     def _weights_diagnosis(self):
         """Find alpha and beta in J; a training may choose its own, but not mix them up."""
@@ -239,7 +229,3 @@ def _likeness(step, gradient):
         for g in (gradient, np.sign(gradient))
     ]
     return max(cosines)
-
-
-def _same_image(a, b):
-    return np.shape(a) == np.shape(b) and np.mean(np.abs(a - b)) < 0.1  # of 255; a step is 2

@@ -234,13 +234,13 @@ class Submission:
         if missing := [name for name in COSTS if name not in self._space]:
             return {"complaint": f"there is no variable {missing[0]}."}, {}
         try:
-            returned = self._model_nn(sess, start, 1)
-            return self._measure(sess, start, returned, seed)
+            self._model_nn(sess, start, 1)
+            return self._measure(sess, start, seed)
         except (Exception, SystemExit) as error:
             reason = explain(format_error(error))
             return {"complaint": f"model_nn cannot run on its network: {reason}"}, {}
 
-    def _measure(self, sess, start, returned, seed):
+    def _measure(self, sess, start, seed):
         from nst.assignment.trial import is_model
 
         models = {name: value for name, value in self._space.items() if is_model(value)}
@@ -252,7 +252,7 @@ class Submission:
         for image in protocol.probes(seed, state.shape):
             sess.run(inputs[0].assign(image))
             rows.append(sess.run([self._space[cost] for cost in COSTS]))
-        found = {"start": start, "state": state, "returned": returned, "costs": rows}
+        found = {"start": start, "state": state, "costs": rows}
         found |= self._images(state.shape)
         layers = self._space.get("STYLE_LAYERS") or next(
             filter(_is_layers, self._space.values()), []

@@ -92,9 +92,11 @@ CHOICES = {  # what the course invites to change, and the note on it
 }
 ASSIGN = "sess.run(model['input'].assign({0})) => model['input'].assign({0})"
 WRONG = {  # what the training's row says: edits of a right notebook
-    "train_step did not run": ["sess.run(train_step) => train_step"],
-    "assign did not run": [ASSIGN.format("input_image")],
-    "not the optimized one but the start image": ["return generated_image => return input_image"],
+    "It comes from model_nn": ["sess.run(train_step) => train_step"],
+    "comes from model_nn": [ASSIGN.format("input_image")],
+    "its image is not the one of a right model_nn": [
+        "return generated_image => return input_image"
+    ],
     "A variable has no value yet": [ASSIGN.format("content_image")],
     "J_content compares with style_image": ["assign(content_image => assign(style_image"],
     "J_style compares with content_image": [ASSIGN.format("style_image")],
@@ -141,7 +143,7 @@ def test_mistake_of_a_function_fails_its_row_and_the_training_that_follows(grade
     rows = grader.rows(course_notebook(**{GRAM: wrong}))
     assert {name for name, row in rows.items() if row["verdict"] == "fail"} == {GRAM, TRAINING}
     assert rows[TRAINING]["follows"] == GRAM
-    assert "because gram_matrix is wrong" in rows[TRAINING]["diagnosis"]
+    assert "It comes from gram_matrix: see there" in rows[TRAINING]["diagnosis"]
     empty = SOLUTION[CONTENT].replace("return J_content", "return None")
     rows = grader.rows(course_notebook(**{CONTENT: empty}))
     assert {name for name, row in rows.items() if row["verdict"] == "fail"} == {CONTENT, TRAINING}
