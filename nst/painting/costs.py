@@ -5,6 +5,7 @@ layer and size.
 """
 
 import numpy as np
+import scipy.fft
 
 from nst.core.config import CONFIG
 from nst.core.tensorflow import import_tensorflow
@@ -14,14 +15,10 @@ tf = import_tensorflow()
 
 CONTENT_LAYER = "conv4_2"
 STYLE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")  # Gatys et al., 2016
-# Their statistics leave out the outermost positions, which see the network's zero padding: it would
-# be copied to the image's border as a frame. (In conv1_1 and conv2_1 these are a pixel or two, and
-# leaving them out would take a tenth of the time.)
-INNER_LAYERS = ("conv3_1", "conv4_1", "conv5_1")
 RANGE_UNIT = 30  # gray levels, root mean square, by which pixels outside 0-255 cost 1
-# A pixel at the image's border is seen by fewer positions of CONTENT_LAYER than one inside, so
-# style would gather there; the outermost positions and the next ones count this much more.
-BORDER_WEIGHTS = (4, 2)
+BANDS = 8  # of frequencies in each direction, up to half a wave per pixel
+# brightness and the differences of blue and red from it (JPEG's YCbCr), from RGB
+OPPONENT = np.float32([(0.299, 0.587, 0.114), (-0.169, -0.331, 0.5), (0.5, -0.419, -0.081)])
 
 
 @tf.custom_gradient
@@ -98,13 +95,62 @@ def content_unit(photo, style):
     return max(float(square_C + square_S - 2 * np.mean(mean_C * mean_S)), 1e-6)
 
 
-def border_weights(height, width):
-    """Return the weights of CONTENT_LAYER's positions, 1 inside: array (1, height, width, 1)."""
-    rows, columns = (np.minimum(np.arange(side), np.arange(side)[::-1]) for side in (height, width))
-    weights = np.ones((height, width), np.float32)
-    for distance, weight in reversed(list(enumerate(BORDER_WEIGHTS))):
-        weights[np.minimum(rows[:, None], columns) == distance] = weight
-    return weights[None, ..., None]
+def spectrum(image):
+    """Measure the power of an image's detail, by its frequency down and across.
+
+    Arguments:
+    image -- tensor (1, h, w, 3)
+
+    Returns:
+    tensor (3, BANDS, BANDS): mean squares of the cosine transform, in gray levels², by OPPONENT's
+    colors and the frequencies down and across
+    """
+    planes = tf.tensordot(OPPONENT, image[0], [[1], [2]])  # (3, h, w)
+    return _transform(_bands, _transform(_cosines, planes) ** 2)
+
+
+def _transform(matrix, planes):
+    """Multiply the columns and the rows of planes (3, h, w) by the matrix for their length."""
+    down, across = (large_constant(matrix(side)) for side in planes.shape.as_list()[1:])
+    return tf.matmul(tf.matmul(down, planes), across, transpose_b=True)
+
+
+def _cosines(side):
+    """Return the cosine transform of a row of pixels as an orthonormal matrix (side, side)."""
+    return scipy.fft.dct(np.eye(side, dtype=np.float32), axis=0, norm="ortho")
+
+
+def _bands(side):
+    """Return the mean over each band of frequencies as a matrix (BANDS, side)."""
+    band = np.arange(side) * BANDS // side
+    members = np.float32(band == np.arange(BANDS)[:, None])
+    return members / members.sum(axis=1, keepdims=True)
+
+
+def measure_spectrum(image):
+    """Evaluate `spectrum` for an array (1, h, w, 3)."""
+    with tf.Graph().as_default(), tf.Session() as sess:
+        tensor = tf.placeholder(tf.float32, image.shape)
+        return sess.run(spectrum(tensor), {tensor: image})
+
+
+def spectrum_cost(image, target):
+    """Return the mean squared logarithm of the amplitude of an image's detail, over the style's.
+
+    Liu, Gousseau and Xia (2016) hold a texture to the spectrum of its model in this way. VGG hardly
+    sees the finest detail: its gradients leave a weave of fine lines down and across, which Gram
+    matrices do not notice. The coarsest band is left to the network.
+
+    Arguments:
+    image -- tensor (1, h, w, 3)
+    target -- array, the style image's `spectrum`
+
+    Returns:
+    scalar tensor: 0 for the style image
+    """
+    # one gray level² more is invisible, and a flat style has none
+    ratios = tf.math.log((spectrum(image) + 1) / (large_constant(target) + 1)) / 2
+    return tf.reduce_mean(tf.reshape(ratios, [3, -1])[:, 1:] ** 2)
 
 
 def layout_cost(image, small):

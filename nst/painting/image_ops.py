@@ -1,10 +1,11 @@
-"""Operations on normalized images: resampling, smoothing, and matching colors."""
+"""Operations on normalized images: resampling and matching colors."""
 
 import numpy as np
 from PIL import Image
 
 from nst.core.config import CONFIG
 
+MARGIN = 4  # pixels; wider ones take too much of the style's colors away from the picture
 COLOR_NOISE = 4  # variance in gray levels²: JPEG's residue in a gray picture
 
 
@@ -61,21 +62,14 @@ def detail(image, scale):
     return image - resize(small, height, width)
 
 
-def smooth(image):
-    """Filter an image (1, h, w, c) with the binomial kernel (1, 2, 1) / 4, down and across.
-
-    Borders are repeated, so this linear map is symmetric: it is its own adjoint.
-    """
-    padded = np.pad(image, ((0, 0), (1, 1), (0, 0), (0, 0)), "edge")
-    rows = (padded[:, :-2] + padded[:, 2:]) / 4 + image / 2
-    padded = np.pad(rows, ((0, 0), (0, 0), (1, 1), (0, 0)), "edge")
-    return (padded[:, :, :-2] + padded[:, :, 2:]) / 4 + rows / 2
+def add_margin(image):
+    """Extend an image (1, h, w, c) by MARGIN mirrored pixels on each side."""
+    return np.pad(image, ((0, 0), (MARGIN, MARGIN), (MARGIN, MARGIN), (0, 0)), "reflect")
 
 
-def mirror_border(image, width):
-    """Replace the outermost pixels of an image (1, h, w, c) by mirror images of those inside."""
-    inside = image[:, width:-width, width:-width]
-    return np.pad(inside, ((0, 0), (width, width), (width, width), (0, 0)), "symmetric")
+def cut_margin(image):
+    """Return an image (1, h, w, c), array or tensor, without its margin."""
+    return image[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
 
 
 def clip(image):

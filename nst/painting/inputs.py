@@ -10,8 +10,7 @@ from nst.core.image_formats import open_picture
 from nst.core.images import fit_size, load_image
 from nst.painting.image_ops import clip, match_colors
 
-STYLE_PIXELS = 800 * 600  # limit for a style image that large strokes enlarge beyond the level's
-
+STYLE_PIXELS = 800 * 600  # limit for a style image that is larger than twice the level
 RIM = 0.01  # share of a style image's sides that is cut off: canvas edges, a scan's white line
 
 
@@ -23,7 +22,7 @@ class Sources(NamedTuple):
     styles -- dict from the style images' paths to their weights, of any sum
     colors -- "style": the photo takes the style's colors before it is painted; "content": the style
         images take the photo's
-    strokes -- scale of the style images, 1 for the scale at which they fill the level
+    strokes -- scale of the style images, 1 for the scale at which they just cover the level
     """
 
     content: str
@@ -41,7 +40,7 @@ class Sources(NamedTuple):
         photo = read(self.content, height, width)
         total = sum(self.styles.values())
         styles = [
-            (weight / total, read_style(path, height * width, self.strokes))
+            (weight / total, read_style(path, height, width, self.strokes))
             for path, weight in self.styles.items()
         ]
         if self.colors == "content":
@@ -63,19 +62,20 @@ def read(path, height, width):
     return (load_image(path, height, width)[None] - CONFIG.MEANS).astype(np.float32)
 
 
-def read_style(path, pixels, strokes=1.0):
-    """Read a style image, without its RIM, so that it has about `pixels` · strokes² pixels.
+def read_style(path, height, width, strokes=1.0):
+    """Read a style image, without its RIM, at `strokes` times the size that covers height × width.
 
-    An image file with fewer pixels is not enlarged to `pixels`: its enlarged strokes would be
-    blurred, and the picture with them. If large strokes make it larger than the level, only its
-    middle is used.
+    An image file with fewer pixels is not enlarged to cover them: its enlarged strokes would be
+    blurred, and the picture with them. Of an image much larger than the level, for large strokes or
+    of another shape, only the middle is used.
     """
     with open_picture(path) as file:
         own = file.width * file.height
     shape = np.array(fit_size(path, 1000))
-    height, width = shape * math.sqrt(min(pixels, own) / shape.prod()) * strokes
-    style = read(path, max(16, round(height)), max(16, round(width)))
-    part = min(1 - 2 * RIM, math.sqrt(max(pixels, STYLE_PIXELS) / (height * width)))
+    scale = strokes * min(max((height, width) / shape), math.sqrt(own / shape.prod()))
+    style = read(path, *(max(16, round(scale * side)) for side in shape))
+    limit = max(2 * height * width, STYLE_PIXELS)
+    part = min(1 - 2 * RIM, math.sqrt(limit / (scale**2 * shape.prod())))
     rows, columns = (max(16, round(part * side)) for side in style.shape[1:3])
     top, left = (style.shape[1] - rows) // 2, (style.shape[2] - columns) // 2
     return style[:, top : top + rows, left : left + columns]

@@ -22,9 +22,7 @@ import numpy as np
 from nst.core.tensorflow import import_tensorflow
 from nst.painting.costs import (
     CONTENT_LAYER,
-    INNER_LAYERS,
     STYLE_LAYERS,
-    border_weights,
     content_unit,
     deviations,
     statistics,
@@ -136,7 +134,7 @@ class Network:
         graph = self._graph(tuple(level.weights), len(tiles) > 1)
         contents = [graph.run(graph.content, tile, level.photo) for tile in tiles]
         goal = graph.feed_goal(level, content_moments(contents))
-        feeds = graph.feed_contents(tiles, contents, level.photo.shape)
+        feeds = graph.feed_contents(contents)
         evaluate_network = graph.evaluate_in_tiles if len(tiles) > 1 else graph.evaluate_whole
         with _pixel_evaluation(level) as evaluate_pixels:
 
@@ -173,7 +171,7 @@ class _Graph:
     Attributes:
     content -- tensor: the activations of CONTENT_LAYER that a tile owns
     averages -- tensors: Gram matrix and means of each style layer, and the mean squared distance of
-        `content` from the photo's, weighted by `border_weights`
+        `content` from the photo's
     textures -- the three `statistics` of each style layer, from `averages` or what is fed for them
     """
 
@@ -185,21 +183,17 @@ class _Graph:
         tiled -- whether the network sees a halo around the positions that count
         """
         self._sess, self._window = sess, layers["input"]
-        self._layers = [(name, name in INNER_LAYERS) for name in names]
-        self._layers.append((CONTENT_LAYER, False))
-        self._edges = [tf.placeholder(tf.int32, [4]) for _ in self._layers]
+        self._cells = [CELLS[name] for name in (*names, CONTENT_LAYER)]
+        self._edges = [tf.placeholder(tf.int32, [4]) for _ in self._cells]
 
-        def own(name, inner, edges):
+        def own(name, edges):
             top, bottom, left, right = tf.unstack(edges)
-            return layers[name][:, top:bottom, left:right] if tiled or inner else layers[name]
+            return layers[name][:, top:bottom, left:right] if tiled else layers[name]
 
-        *style, content = (
-            own(*layer, edges) for layer, edges in zip(self._layers, self._edges, strict=True)
-        )
+        *style, content = map(own, (*names, CONTENT_LAYER), self._edges)
         self.content = tf.cast(content, tf.float32)
         self._a_C = tf.placeholder(tf.float32, self.content.shape)
-        self._border = tf.placeholder(tf.float32, [1, None, None, 1])
-        distance = tf.reduce_mean(self._border * tf.square(self.content - self._a_C))
+        distance = tf.reduce_mean(tf.square(self.content - self._a_C))
         self.averages = [a for layer in style for a in statistics(layer)[:2]] + [distance]
         self._totals = [tf.placeholder_with_default(a, a.shape) for a in self.averages]
         pairs = zip(self._totals[:-1:2], self._totals[1::2], strict=True)
@@ -220,14 +214,9 @@ class _Graph:
         unit = content_unit(photo, level.target.content)
         return arrays | {self._unit: unit, self._weights: list(level.weights.values())}
 
-    def feed_contents(self, tiles, contents, shape):
-        """Return what to feed for each tile of a photo of that shape: activations and weights."""
-        cell = CELLS[CONTENT_LAYER]
-        border = border_weights(*(-(-side // cell) for side in shape[1:3]))
-        return [
-            {self._a_C: a_C, self._border: border[:, tile.rows.at(cell), tile.columns.at(cell)]}
-            for tile, a_C in zip(tiles, contents, strict=True)
-        ]
+    def feed_contents(self, contents):
+        """Return what to feed for each tile, given the photo's activations there."""
+        return [{self._a_C: a_C} for a_C in contents]
 
     def feed_totals(self, totals):
         """Return what to feed for averages over a whole image, with or without the last one."""
@@ -235,7 +224,7 @@ class _Graph:
 
     def run(self, fetches, tile, image, feed=None):
         """Evaluate tensors for one tile of an image (1, h, w, 3)."""
-        edges = [tile.positions(CELLS[name], inner) for name, inner in self._layers]
+        edges = map(tile.positions, self._cells)
         inputs = {self._window: tile.window(image)} | dict(zip(self._edges, edges, strict=True))
         return self._sess.run(fetches, inputs | (feed or {}))
 
@@ -281,7 +270,7 @@ class _Graph:
 
     def _shares(self, tiles):
         """Return each tile's share of the positions: array (tiles, averages)."""
-        counts = [[tile.count(CELLS[n], inner) for n, inner in self._layers] for tile in tiles]
+        counts = [[tile.count(cell) for cell in self._cells] for tile in tiles]
         shares = np.array(counts) / np.sum(counts, axis=0)
         return np.column_stack([np.repeat(shares[:, :-1], 2, axis=1), shares[:, -1]])
 

@@ -7,8 +7,8 @@ picture is painted first, enlarged, and painted again. The reason and the source
 - Levels of 100×75, 200×150 and 400×300 pixels or that area, then about twice the side each, up to
   the final size (Gatys et al., 2017, "Controlling perceptual factors"). The first three are the
   same for every final size, so every size shows the same picture; a level adds what only it can
-  hold. The style image shrinks with the levels. It is not cropped to the photo's shape, as its
-  statistics ignore position.
+  hold. The style image shrinks with the levels, to the size at which it just covers the photo. It
+  is not cropped to the photo's shape, as its statistics ignore position.
 - Shallow layers of the style count fully: color, texture, strokes. conv4_1 and conv5_1, which see
   whole faces on a small picture, count little (SHAPE_WEIGHTS), or the face of a portrait appears in
   the sky and the water. The strength raises their share along with the style's weight, so it moves
@@ -18,6 +18,9 @@ picture is painted first, enlarged, and painted again. The reason and the source
 - The photo first takes the style's colors (the linear map of Gatys et al., 2017, applied the other
   way around): its own would work against the style cost, in the start image and in the content
   cost. A face keeps its shape in a pen drawing that way.
+- The spectrum of the fine detail is a cost as well (Liu et al., 2016): VGG hardly sees the finest
+  frequencies, and its gradients would leave them as a weave of lines over the picture. It takes a
+  twentieth of an evaluation. Filtering the changes of the image instead blurs every level.
 - Start from the photo; between levels, enlarge the picture and add a part of the photo's detail
   that the smaller one could not hold. More of it leaves the photo's fine lines in the paint. Detail
   of the style image would be its eyes and outlines, in places of their own.
@@ -26,12 +29,10 @@ picture is painted first, enlarged, and painted again. The reason and the source
   which strokes get their shape, is unconstrained. Beyond it, a picture is held to the previous
   level: a large picture is the small one with more detail. What conv5_1 sees there was painted
   before, so it is left out, with a fifth of the work.
-- L-BFGS (Gatys et al., 2016), on changes that pass through a small blur (`smooth`): VGG hardly sees
-  the finest frequencies, and its gradients would leave them as a weave of lines over the picture.
-  Pixels outside 0-255 have a cost instead of bounds: they would be clipped, and a clipped picture
-  has different statistics.
-- No frame: see BORDER_WEIGHTS and INNER_LAYERS in costs.py, RIM in inputs.py. The result's
-  outermost BORDER pixels, which still show the network's zero padding, are replaced.
+- L-BFGS (Gatys et al., 2016). Pixels outside 0-255 have a cost instead of bounds: they would be
+  clipped, and a clipped picture has different statistics.
+- No frame: each level is painted with a margin (image_ops.py), which is then cut off. It takes what
+  the network's zero padding does to a border. Style images lose their RIM (inputs.py).
 
 Nothing is random.
 """
@@ -43,9 +44,16 @@ import numpy as np
 
 from nst.core.config import CONFIG, PROJECT
 from nst.core.images import fit_size, load_image, to_pixels
-from nst.painting.costs import layout_cost, range_cost
+from nst.painting.costs import layout_cost, measure_spectrum, range_cost, spectrum_cost
 from nst.painting.eta import Eta, total_work
-from nst.painting.image_ops import clip, detail, mirror_border, resize, smooth
+from nst.painting.image_ops import (
+    MARGIN,
+    add_margin,
+    clip,
+    cut_margin,
+    detail,
+    resize,
+)
 from nst.painting.inputs import Sources
 from nst.painting.lbfgs import MEMORY, lbfgs
 from nst.painting.memory import memory_limit, pixels_at_once
@@ -54,17 +62,17 @@ from nst.painting.tiling import cut, pixels_to_see
 from nst.vgg.network import choose_precision, read_weights
 
 FIRST_AREA = 100 * 75  # pixels of the first level; smaller ones lose the subject
-EVALUATIONS = (24, 18, 28, 10, 5)  # by level; the last for all that follow, each 4 times as costly
+EVALUATIONS = (24, 18, 26, 10, 5)  # by level; the last for all that follow, each 4 times as costly
 UNCONSTRAINED_LEVEL = 2  # index of the level without a layout cost
 LAYOUT_WEIGHT_PHOTO = 0.7  # at the first level, halved at the second
 LAYOUT_WEIGHT_PREVIOUS = 3000  # after UNCONSTRAINED_LEVEL
 STYLE_SHARE_BY_LEVEL = (0.3, 0.6, 1)  # of the style's weight; the last for all that follow
 TEXTURE_LAYERS = ("conv1_1", "conv2_1", "conv3_1")  # of weight 1
 # weights of conv4_1 and conv5_1 at medium strength, by level; the last for all that follow
-SHAPE_WEIGHTS = ((0, 0), (0.1, 0), (0.2, 0.02), (0.2, 0))
+SHAPE_WEIGHTS = ((0, 0), (0.15, 0), (0.3, 0.023), (0.3, 0))
+SPECTRUM_SHARE = 0.17  # weight of the spectrum, as a share of a shallow layer's
 SHAPE_GAIN = 25  # by how much strength 1 multiplies SHAPE_WEIGHTS, compared with strength 0
 CONV5_COST_FACTOR = 1.2  # time of an evaluation with conv5_1 over that without
-BORDER = 2  # pixels that conv1_1 and conv2_1 see next to the network's zero padding
 DETAIL = 0.2  # share of the photo's detail that a level starts with
 
 
@@ -158,27 +166,16 @@ def _paint(sources, plans, full_size, weights):
             if plan.tiles > 1:
                 yield Progress(image, *place, *eta.now(), plan.tiles)
             level = Level(
-                photo,
+                add_margin(photo),
                 measure_styles(network, styles, plan),
                 plan.layer_weights,
-                _pixel_cost(plan.index, photo, previous),
+                _pixel_cost(plan, photo, previous, styles),
             )
             with network.evaluation(level, plan.limit) as evaluate:
-                start = image
-                for image in _descend(evaluate, start, plan):
-                    shown = mirror_border(image, BORDER) if plan is plans[-1] else image
-                    yield Progress(shown, *place, *eta.tick(), plan.tiles)
-
-
-def _descend(evaluate, start, plan):
-    """Minimize over smoothed changes of the start image; yield the best image so far."""
-
-    def evaluate_change(change):
-        cost, gradient = evaluate(start + smooth(change))
-        return cost, smooth(gradient)  # `smooth` is its own adjoint
-
-    for change in lbfgs(evaluate_change, np.zeros_like(start), plan.evaluations, plan.memory):
-        yield start + smooth(change)
+                start = add_margin(image)
+                for found in lbfgs(evaluate, start, plan.evaluations, plan.memory):
+                    image = cut_margin(found)
+                    yield Progress(image, *place, *eta.tick(), plan.tiles)
 
 
 def enlarge(image, photo):
@@ -206,12 +203,17 @@ def measure_styles(network, styles, plan):
     return Target.mix(shares, targets)
 
 
-def _pixel_cost(index, photo, previous):
+def _pixel_cost(plan, photo, previous, styles):
     """Return the part of the cost that needs no network, as a function of the image's tensor."""
+    target = sum(share * measure_spectrum(style) for share, style in styles)
+    weight = SPECTRUM_SHARE * plan.layer_weights["conv1_1"]
 
     def cost(image):
-        held = index != UNCONSTRAINED_LEVEL
-        return range_cost(image) + (layout(image, index, photo, previous) if held else 0)
+        inside = cut_margin(image)
+        terms = range_cost(image) + weight * spectrum_cost(inside, target)
+        if plan.index == UNCONSTRAINED_LEVEL:
+            return terms
+        return terms + layout(inside, plan.index, photo, previous)
 
     return cost
 
@@ -252,8 +254,9 @@ def plan_levels(height, width, strength=0.5, memory_limit=math.inf):
     plans = []
     for index, size in enumerate(level_sizes(height, width)):
         weights = layer_weights(strength, index)
-        limit = pixels_at_once(*size, memory_limit)
-        tiles = cut(*size, limit, deepest(weights))
+        seen = [side + 2 * MARGIN for side in size]
+        limit = pixels_at_once(*seen, memory_limit)
+        tiles = cut(*seen, limit, deepest(weights))
         work = pixels_to_see(tiles) * (CONV5_COST_FACTOR if "conv5_1" in weights else 1)
         memory = MEMORY if index <= UNCONSTRAINED_LEVEL else 2
         evaluations = _at(EVALUATIONS, index)
@@ -295,7 +298,7 @@ def layer_weights(strength, index):
     Returns:
     dict from layer names to weights above 0
     """
-    texture = 2.9 * 100 ** (strength - 0.5) * _at(STYLE_SHARE_BY_LEVEL, index)
+    texture = 3.0 * 100 ** (strength - 0.5) * _at(STYLE_SHARE_BY_LEVEL, index)
     shapes = dict(zip(("conv4_1", "conv5_1"), _at(SHAPE_WEIGHTS, index), strict=True))
     gain = texture * SHAPE_GAIN ** (strength - 0.5)
     return dict.fromkeys(TEXTURE_LAYERS, texture) | {n: gain * w for n, w in shapes.items() if w}

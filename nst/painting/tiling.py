@@ -48,26 +48,18 @@ class Span(NamedTuple):
     end: int
     first: int
     last: int
-    length: int  # of the whole image's side
 
-    def positions(self, cell, inner):
+    def positions(self, cell):
         """Return the half-open range of a layer's positions that belong to the tile.
 
         Arguments:
         cell -- pixels from one position of the layer to the next
-        inner -- True leaves out the outermost position at the image's borders
 
         Returns:
         (begin, end), counted from the first position that the tile sees
         """
-        skip = int(inner and self.length > 2 * cell)
-        begin = self.begin // cell + (skip if self.begin == 0 else 0)
-        end = -(-self.end // cell) - (skip if self.end == self.length else 0)
-        return begin - self.first // cell, end - self.first // cell
-
-    def at(self, cell):
-        """Return the slice of the whole layer's positions that belong to the tile."""
-        return slice(self.begin // cell, -(-self.end // cell))
+        before = self.first // cell
+        return self.begin // cell - before, -(-self.end // cell) - before
 
 
 class Tile(NamedTuple):
@@ -81,13 +73,13 @@ class Tile(NamedTuple):
         rows, columns = (slice(span.first, span.last) for span in self)
         return image[:, rows, columns]
 
-    def positions(self, cell, inner=False):
+    def positions(self, cell):
         """Return (top, bottom, left, right), half-open: see `Span.positions`."""
-        return [edge for span in self for edge in span.positions(cell, inner)]
+        return [edge for span in self for edge in span.positions(cell)]
 
-    def count(self, cell, inner=False):
+    def count(self, cell):
         """Return the number of positions that belong to the tile."""
-        top, bottom, left, right = self.positions(cell, inner)
+        top, bottom, left, right = self.positions(cell)
         return (bottom - top) * (right - left)
 
 
@@ -136,8 +128,7 @@ def _divisions(length, deepest):
     for count in range(1, max(1, cells // 2) + 1):
         edges = [cell * (i * cells // count) for i in range(count)] + [length]
         spans = [
-            Span(b, e, max(0, b - margin), min(length, e + margin), length)
-            for b, e in pairwise(edges)
+            Span(b, e, max(0, b - margin), min(length, e + margin)) for b, e in pairwise(edges)
         ]
         lengths = [span.last - span.first for span in spans]
         divisions.append(_Division(spans, sum(lengths), max(lengths)))

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import scipy.fft
 from PIL import Image
 from scipy.optimize import minimize
 
@@ -99,12 +100,6 @@ def test_the_content_unit_is_the_distance_of_an_unrelated_image_of_the_style():
     assert costs.content_unit(*moments) == pytest.approx(expected, rel=0.05)
 
 
-def test_the_border_of_the_content_counts_more():
-    rows = costs.border_weights(5, 6)[0, ..., 0].tolist()
-    assert rows == [[4] * 6, [4, 2, 2, 2, 2, 4], [4, 2, 1, 1, 2, 4], [4, 2, 2, 2, 2, 4], [4] * 6]
-    assert costs.border_weights(1, 2).shape == (1, 1, 2, 1)
-
-
 def test_layout_cost_ignores_detail_that_shrinking_removes(photo):
     large = np.asarray(Image.open(photo).convert("RGB"), np.float32)
     small = np.asarray(Image.open(photo).convert("RGB").resize((60, 45), Image.LANCZOS), np.float32)
@@ -140,6 +135,58 @@ def test_first_levels_are_held_to_the_photo_and_last_ones_to_the_level_before():
         )
 
 
+def test_spectrum_is_scipy_s_cosine_transform_in_bands(photo):
+    image = inputs.read(photo, 45, 60)
+    red, green, blue = np.moveaxis(image[0].astype(np.float64), 2, 0)
+    brightness = 0.299 * red + 0.587 * green + 0.114 * blue
+    planes = brightness, 0.564 * (blue - brightness), 0.713 * (red - brightness)
+    squares = scipy.fft.dctn(planes, axes=(1, 2), norm="ortho") ** 2
+    rows, columns = (np.arange(side) * costs.BANDS // side for side in (45, 60))
+    found = costs.measure_spectrum(image)
+    for plane, down, across in np.ndindex(found.shape):
+        expected = squares[plane][rows == down][:, columns == across].mean()
+        np.testing.assert_allclose(found[plane, down, across], expected, rtol=0.02, atol=0.01)
+
+
+def test_detail_of_twice_the_style_s_costs_the_square_of_log_2():
+    rng = np.random.default_rng(0)
+    style, other = rng.normal(0, 80, (2, 1, 64, 96, 3)).astype(np.float32)
+    wave = 500 * np.cos(np.pi * (np.arange(96) + 0.5) / 96).astype(np.float32)[:, None]
+    target = costs.measure_spectrum(style)
+    with tf.Graph().as_default():
+        same, brighter, double, unlike = (
+            evaluate(costs.spectrum_cost(tf.constant(image), target))
+            for image in (style, style + wave + 20, 2 * style, other)
+        )
+    assert same < 1e-9
+    assert brighter < 1e-6  # half a wave across the picture is left to the network
+    assert double == pytest.approx(math.log(2) ** 2, rel=0.01)
+    assert unlike < 0.02  # of the same grain: with 96 waves in a band, 0.01 is expected
+
+
+def test_a_flat_style_has_a_spectrum_cost_with_a_slope():
+    flat = np.full((1, 16, 20, 3), 50, np.float32)
+    with tf.Graph().as_default():
+        image = tf.constant(flat)
+        cost = costs.spectrum_cost(image, costs.measure_spectrum(flat))
+        assert evaluate(cost) == pytest.approx(0, abs=1e-6)
+        assert np.all(np.isfinite(evaluate(tf.gradients(cost, image)[0])))
+
+
+def test_a_painting_has_the_detail_of_its_style(
+    photo, painted, fake_weights, few_evaluations, monkeypatch
+):
+    def distance():
+        progress = finish(photo, painted, size=100, precision="float32", model=fake_weights)
+        style = costs.measure_spectrum(inputs.read_style(painted, 75, 100))
+        with tf.Graph().as_default():
+            return evaluate(costs.spectrum_cost(tf.constant(progress.image), style))
+
+    held = distance()
+    monkeypatch.setattr(painter, "SPECTRUM_SHARE", 0)
+    assert held < 0.8 * distance()
+
+
 def test_only_pixels_out_of_range_have_a_range_cost():
     picture = np.array([[[(0, 255, 7), (0, 275, -10)]]], np.float32)
     with tf.Graph().as_default():
@@ -151,7 +198,7 @@ def test_only_pixels_out_of_range_have_a_range_cost():
 def test_gradient_is_that_of_finite_differences(photo, painted, network):
     small, image = inputs.read(photo, 12, 16), inputs.read(photo, 24, 32)
     weights = {"conv1_1": 3.0, "conv3_1": 2.0, "conv5_1": 1.0}
-    target = network.measure(inputs.read_style(painted, 24 * 32), names=tuple(weights))
+    target = network.measure(inputs.read_style(painted, 24, 32), names=tuple(weights))
 
     def pixel_cost(tensor):
         return 2 * costs.layout_cost(tensor, small) + costs.range_cost(tensor)
@@ -168,25 +215,13 @@ def test_gradient_is_that_of_finite_differences(photo, painted, network):
             assert (up - down) / 0.1 == pytest.approx(expected, rel=0.03)
 
 
-def test_smoothing_is_a_binomial_filter_and_its_own_adjoint():
-    image = np.zeros((1, 5, 6, 1))
-    image[0, 2, 3, 0] = 16
-    expected = np.zeros((5, 6))
-    expected[1:4, 2:5] = [[1, 2, 1], [2, 4, 2], [1, 2, 1]]
-    np.testing.assert_array_equal(image_ops.smooth(image)[0, ..., 0], expected)
-    a, b = np.random.default_rng(0).normal(0, 1, (2, 1, 5, 6, 3))
-    assert np.sum(image_ops.smooth(a) * b) == pytest.approx(np.sum(a * image_ops.smooth(b)))
-    np.testing.assert_allclose(image_ops.smooth(np.ones((1, 4, 3, 2))), 1)
-    checks = np.indices((8, 8)).sum(axis=0) % 2 * 2.0 - 1
-    assert np.abs(image_ops.smooth(checks[None, ..., None])[0, 1:-1, 1:-1]).max() == 0
-
-
-def test_the_border_is_a_mirror_image_of_what_is_inside():
-    image = np.arange(5 * 6).reshape(1, 5, 6, 1)
-    expected = image[0, ..., 0].copy()
-    expected[[0, -1]] = expected[[1, -2]]
-    expected[:, [0, -1]] = expected[:, [1, -2]]
-    np.testing.assert_array_equal(image_ops.mirror_border(image, 1)[0, ..., 0], expected)
+def test_the_margin_is_a_mirror_image_of_what_is_inside():
+    image = np.random.default_rng(0).normal(0, 1, (1, 7, 9, 3))
+    wide = image_ops.add_margin(image)
+    np.testing.assert_array_equal(image_ops.cut_margin(wide), image)
+    inner = image_ops.MARGIN, 5  # a row of the margin and its mirror image
+    np.testing.assert_array_equal(wide[0, 0, 4:-4], image[0, inner[0]])
+    np.testing.assert_array_equal(wide[0, 4:-4, -1], image[0, :, -inner[1]])
 
 
 def test_enlarging_leaves_little_of_the_grid():
@@ -324,7 +359,7 @@ def test_deep_layers_count_little_and_gain_with_the_strength():
         [*shallow, "conv4_1", "conv5_1"],
         [*shallow, "conv4_1"],
     ]
-    assert medium[2]["conv4_1"] == pytest.approx(0.2 * medium[2]["conv1_1"])
+    assert medium[2]["conv4_1"] == pytest.approx(0.3 * medium[2]["conv1_1"])
     assert medium[0]["conv1_1"] == pytest.approx(0.3 * medium[2]["conv1_1"])
     assert strong[2]["conv1_1"] == pytest.approx(100 * weak[2]["conv1_1"])
     assert strong[2]["conv5_1"] == pytest.approx(2500 * weak[2]["conv5_1"])
@@ -504,18 +539,19 @@ def ramp(height, width):
     return np.linspace(-10, 10, width)[None, :, None] + grain
 
 
-def test_a_style_image_is_not_enlarged_beyond_its_own_pixels(tmp_path):
+def test_a_style_image_covers_the_level_but_is_not_enlarged_beyond_its_own_pixels(tmp_path):
     small = save(tmp_path / "small.png", np.zeros((60, 80, 3)))
-    assert inputs.read_style(small, 1200).shape == (1, 29, 39, 3)
-    assert inputs.read_style(small, 100_000).shape == (1, 59, 78, 3)  # less its rim
-    assert inputs.read_style(small, 100_000, strokes=2).shape == (1, 118, 157, 3)
+    assert inputs.read_style(small, 30, 30).shape == (1, 29, 39, 3)  # 30×40 less its rim
+    assert inputs.read_style(small, 20, 40).shape == (1, 29, 39, 3)
+    assert inputs.read_style(small, 300, 300).shape == (1, 59, 78, 3)
+    assert inputs.read_style(small, 300, 300, strokes=2).shape == (1, 118, 157, 3)
 
 
 def test_only_the_middle_of_a_much_enlarged_style_image_is_used(tmp_path, monkeypatch):
     monkeypatch.setattr(inputs, "STYLE_PIXELS", 300)
     y, x = np.mgrid[:60, :80]
     style = save(tmp_path / "style.png", np.stack([x, y, 0 * x], axis=-1))
-    middle = inputs.read_style(style, 4800, strokes=2)
+    middle = inputs.read_style(style, 60, 40, strokes=2)
     assert middle.shape == (1, 60, 80, 3)
     assert np.abs((middle + CONFIG.MEANS)[0].mean(axis=(0, 1)) - (39.5, 29.5, 0)).max() < 0.5
 
