@@ -46,7 +46,7 @@ def grade_all(submissions, limit, jobs, show):
     Returns:
     whether all were graded, and Ctrl-C did not end it
     """
-    jobs, events = jobs or _processors(), queue.SimpleQueue()
+    jobs, events = jobs or os.cpu_count() or 1, queue.SimpleQueue()
     with on_interrupt(lambda *_: events.put(None)), ThreadPoolExecutor(jobs) as threads:
         from nst.grading.grader import Grader  # imports TensorFlow
 
@@ -69,11 +69,6 @@ def grade_all(submissions, limit, jobs, show):
                     show(number, futures[number].result())
                 futures[number].cancel()
     return shown == len(submissions)
-
-
-def _processors():
-    affinity = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))  # Linux
-    return len(affinity(0))
 
 
 def main(arguments=None):
@@ -143,8 +138,7 @@ class Grading:
         result |= {"points": students.points(rows, self._weights), "rows": rows}
         self.results.append(result | {"maximum": sum(self._weights.values())})
         if self._is_table:
-            verdicts = [row["verdict"] for row in rows]
-            print_line(student, verdicts)
+            print_line(student, [row["verdict"] for row in rows])
 
     def _lines(self):
         return students.compare_with_roster(self.results, self._roster) if self._roster else []
@@ -158,9 +152,9 @@ class Grading:
 
     def _end(self):
         if self._is_table:
-            for line in filter(
-                None, [students.most_frequent_mistake(self.results), *self._lines()]
-            ):
+            if mistake := students.most_frequent_mistake(self.results):
+                _warn(mistake)
+            for line in self._lines():
                 _warn(line)
         elif self.results and not self._args.json:
             print_rows(self.results[0]["rows"])

@@ -50,7 +50,7 @@ def judge(fields, arrays, seed, failed):
     """
     diagnosis, notes = fields.get("complaint") or _form_diagnosis(fields, arrays), []
     if diagnosis:
-        first = failed[0] if failed else ""
+        first = failed[0] if failed and fields.get("is_called", True) else ""
         advice = f" First correct {first}." if first else ""
     else:
         weights = Weights(balanced_convolutions(), "float32")

@@ -135,7 +135,8 @@ class Submission:
             return {"unreadable": f"{name} takes too long to read: clear its outputs"}, {}
         if cells.is_tensorflow_2_edition(self._cells):
             return {"unreadable": cells.TENSORFLOW_2}, {}
-        self._prepare()
+        create_files(cells.files_named(self._cells))
+        sys.path.insert(0, os.getcwd())  # for what %%writefile writes
         first_error = ""  # of the training's cells
         for cell in self._cells:
             error = self._run_cell(cell, limit, definitions_only, seed) if cell.is_code else ""
@@ -143,18 +144,11 @@ class Submission:
             first_error = first_error or (error if has_session else "")
             if self._measured:
                 break
-        never = {"complaint": "it does not begin: model_nn is never called."}, {}
-        fields, arrays = self._measured or never
+        if not self._measured:
+            complaint = "it does not begin: model_nn is never called."
+            return {"complaint": complaint, "first_error": first_error, "is_called": False}, {}
+        fields, arrays = self._measured
         return fields | {"first_error": first_error}, arrays
-
-    def _prepare(self):
-        source = "\n".join(cell.source for cell in self._cells)
-        if "compat.v1" in source and "disable_v2_behavior" not in source:
-            import tensorflow.compat.v1 as tf
-
-            tf.enable_v2_tensorshape()  # that notebook has not turned it off
-        create_files(cells.files_named(self._cells))
-        sys.path.insert(0, os.getcwd())  # for what %%writefile writes
 
     def _run_cell(self, cell, limit, definitions_only, seed):
         """Run a cell until it calls model_nn; return its first error, with advice, or ""."""
@@ -202,9 +196,6 @@ class Submission:
     def _line_magic(self, name, line="", *_):
         if name in cells.RUNNING_MAGICS:
             exec(line, self._space)
-        if name == "run" and line.strip():
-            path = Path(line.split()[0])
-            exec(compile(path.read_text("utf-8"), str(path), "exec"), self._space)
 
     def try_function(self, name, limit, arrays):
         """Try a graded function on samples, arrays named 0.0, 0.1, …: see nst.assignment.trial."""
