@@ -98,7 +98,7 @@ test-ctrl-c: $(VENV)/installed-for-tests ## stop the lab at every cell's end, an
 	@$(BIN)/python -m pytest -m slow tests/lab
 
 test-browser: $(VENV)/installed-for-tests $(VENV)/installed-for-studio ## open the lab in JupyterLab, and the studio, in a headless Chromium
-	@$(BIN)/python -m pytest --numprocesses=0 -m browser tests/browser
+	@$(BIN)/python -m pytest -m browser tests/browser
 
 published: $(VENV)/installed weights ## repeat the course's run with its pictures in images/
 	@$(BIN)/python -m tests.benchmark.published
