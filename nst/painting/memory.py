@@ -11,7 +11,7 @@ from nst.vgg.network import check_memory, tf
 # The peak of the process in float32; bfloat16 takes less.
 BASE_BYTES = 1.1e9  # TensorFlow and the weights
 BYTES_PER_NETWORK_PIXEL = 2900  # that the network sees at once
-BYTES_PER_TILED_PIXEL = 390  # of a tiled image: L-BFGS's images, the photo and its activations
+BYTES_PER_TILED_PIXEL = 330  # of a tiled image: L-BFGS's images, the photo and its activations
 MIN_TILE_PIXELS = (64 + 2 * halo()) ** 2  # smaller tiles are nearly all halo
 
 

@@ -26,9 +26,10 @@ picture is painted first, enlarged, and painted again. The reason and the source
   of the style image would be its eyes and outlines, in places of their own.
 - The first two levels are held, loosely, to the photo's light and colors. Gram matrices ignore
   position; without this a mosaic or a starry sky covers heaven and earth alike. The third level, at
-  which strokes get their shape, is unconstrained. Beyond it, a picture is held to the previous
-  level: a large picture is the small one with more detail. What conv5_1 sees there was painted
-  before, so it is left out, with a fifth of the work.
+  which strokes get their shape, is unconstrained. Beyond it, a picture is held to the result of
+  that level: a large picture is the small one with more detail. (Held to the level before, it keeps
+  the grain of every level, enlarged.) What conv5_1 sees there was painted before, so it is left
+  out, with a fifth of the work.
 - L-BFGS (Gatys et al., 2016). Pixels outside 0-255 have a cost instead of bounds: they would be
   clipped, and a clipped picture has different statistics.
 - No frame: each level is painted with a margin (image_ops.py), which is then cut off. It takes what
@@ -65,7 +66,7 @@ FIRST_AREA = 100 * 75  # pixels of the first level; smaller ones lose the subjec
 EVALUATIONS = (24, 18, 26, 10, 5)  # by level; the last for all that follow, each 4 times as costly
 UNCONSTRAINED_LEVEL = 2  # index of the level without a layout cost
 LAYOUT_WEIGHT_PHOTO = 0.7  # at the first level, halved at the second
-LAYOUT_WEIGHT_PREVIOUS = 3000  # after UNCONSTRAINED_LEVEL
+LAYOUT_WEIGHT_SMALL = 3000  # after UNCONSTRAINED_LEVEL
 STYLE_SHARE_BY_LEVEL = (0.3, 0.6, 1)  # of the style's weight; the last for all that follow
 TEXTURE_LAYERS = ("conv1_1", "conv2_1", "conv3_1")  # of weight 1
 # weights of conv4_1 and conv5_1 at medium strength, by level; the last for all that follow
@@ -156,12 +157,12 @@ def _check(name, value, low, high):
 
 def _paint(sources, plans, full_size, weights):
     """Paint one level after the other; yield Progress."""
-    image, eta = None, Eta(plans)
+    image, small, eta = None, None, Eta(plans)
     with open_painter(weights) as network:
         for plan in plans:
             eta.begin(plan.index)
             photo, styles = sources.read(*plan.size)
-            previous, image = image, photo if image is None else enlarge(image, photo)
+            image = photo if image is None else enlarge(image, photo)
             place = full_size, plan.index + 1, len(plans)
             if plan.tiles > 1:
                 yield Progress(image, *place, *eta.now(), plan.tiles)
@@ -169,13 +170,15 @@ def _paint(sources, plans, full_size, weights):
                 add_margin(photo),
                 measure_styles(network, styles, plan),
                 plan.layer_weights,
-                _pixel_cost(plan, photo, previous, styles),
+                _pixel_cost(plan, photo, small, styles),
             )
             with network.evaluation(level, plan.limit) as evaluate:
                 start = add_margin(image)
                 for found in lbfgs(evaluate, start, plan.evaluations, plan.memory):
                     image = cut_margin(found)
                     yield Progress(image, *place, *eta.tick(), plan.tiles)
+            if plan.index == UNCONSTRAINED_LEVEL:
+                small = image
 
 
 def enlarge(image, photo):
@@ -203,7 +206,7 @@ def measure_styles(network, styles, plan):
     return Target.mix(shares, targets)
 
 
-def _pixel_cost(plan, photo, previous, styles):
+def _pixel_cost(plan, photo, small, styles):
     """Return the part of the cost that needs no network, as a function of the image's tensor."""
     target = sum(share * measure_spectrum(style) for share, style in styles)
     weight = SPECTRUM_SHARE * plan.layer_weights["conv1_1"]
@@ -213,21 +216,21 @@ def _pixel_cost(plan, photo, previous, styles):
         terms = range_cost(image) + weight * spectrum_cost(inside, target)
         if plan.index == UNCONSTRAINED_LEVEL:
             return terms
-        return terms + layout(inside, plan.index, photo, previous)
+        return terms + layout(inside, plan.index, photo, small)
 
     return cost
 
 
-def layout(image, index, photo, previous):
-    """Hold the first levels to the photo's light and colors, the last ones to the previous level.
+def layout(image, index, photo, small):
+    """Hold the first levels to the photo's light and colors, the last to UNCONSTRAINED_LEVEL's.
 
     Arguments:
     image -- tensor (1, h, w, 3), of the level `index`, which is not UNCONSTRAINED_LEVEL
     photo -- array of that shape
-    previous -- array, the result of the level before
+    small -- array, the result of UNCONSTRAINED_LEVEL, or None before it
     """
     if index > UNCONSTRAINED_LEVEL:
-        return LAYOUT_WEIGHT_PREVIOUS * layout_cost(image, previous)
+        return LAYOUT_WEIGHT_SMALL * layout_cost(image, small)
     height, width = (max(1, round(side / 2 ** (index + 2))) for side in photo.shape[1:3])
     return LAYOUT_WEIGHT_PHOTO / 2**index * layout_cost(image, resize(photo, height, width))
 

@@ -131,7 +131,7 @@ def test_first_levels_are_held_to_the_photo_and_last_ones_to_the_level_before():
             painter.layout(tf.constant(photo), painter.UNCONSTRAINED_LEVEL + 1, None, small)
         )
         assert cost == evaluate(
-            painter.LAYOUT_WEIGHT_PREVIOUS * costs.layout_cost(tf.constant(photo), small)
+            painter.LAYOUT_WEIGHT_SMALL * costs.layout_cost(tf.constant(photo), small)
         )
 
 
