@@ -1,4 +1,4 @@
-"""Operations on normalized images: resampling and matching colors."""
+"""Operations on normalized images: resampling, margins, and matching colors."""
 
 import numpy as np
 from PIL import Image

@@ -47,14 +47,7 @@ from nst.core.config import CONFIG, PROJECT
 from nst.core.images import fit_size, load_image, to_pixels
 from nst.painting.costs import layout_cost, measure_spectrum, range_cost, spectrum_cost
 from nst.painting.eta import Eta, total_work
-from nst.painting.image_ops import (
-    MARGIN,
-    add_margin,
-    clip,
-    cut_margin,
-    detail,
-    resize,
-)
+from nst.painting.image_ops import MARGIN, add_margin, clip, cut_margin, detail, resize
 from nst.painting.inputs import Sources
 from nst.painting.lbfgs import MEMORY, lbfgs
 from nst.painting.memory import memory_limit, pixels_at_once
@@ -71,8 +64,8 @@ STYLE_SHARE_BY_LEVEL = (0.3, 0.6, 1)  # of the style's weight; the last for all 
 TEXTURE_LAYERS = ("conv1_1", "conv2_1", "conv3_1")  # of weight 1
 # weights of conv4_1 and conv5_1 at medium strength, by level; the last for all that follow
 SHAPE_WEIGHTS = ((0, 0), (0.15, 0), (0.3, 0.023), (0.3, 0))
-SPECTRUM_SHARE = 0.17  # weight of the spectrum, as a share of a shallow layer's
 SHAPE_GAIN = 25  # by how much strength 1 multiplies SHAPE_WEIGHTS, compared with strength 0
+SPECTRUM_SHARE = 0.17  # weight of the spectrum, as a share of a shallow layer's
 CONV5_COST_FACTOR = 1.2  # time of an evaluation with conv5_1 over that without
 DETAIL = 0.2  # share of the photo's detail that a level starts with
 
