@@ -7,10 +7,9 @@ stand-in with secret numbers in its value, so that each function is judged alone
 
 import functools
 import inspect
-import os
 import re
 import traceback
-from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from numbers import Real
 from textwrap import shorten
 from types import ModuleType
@@ -118,9 +117,8 @@ def _trial(spaces):
     """Enter a graph and a session, which every session among the notebook's globals becomes."""
     with tf.Graph().as_default(), new_session() as session, ExitStack() as stack:
         for space in spaces:
-            found = [
-                n for n, v in space.items() if isinstance(v, tf.Session | tf.InteractiveSession)
-            ]
+            kinds = tf.Session, tf.InteractiveSession
+            found = [name for name, value in space.items() if isinstance(value, kinds)]
             stack.enter_context(patch.dict(space, dict.fromkeys(found, session), sess=session))
         yield session
 
@@ -139,19 +137,15 @@ def run(session, output):
     if isinstance(output, int | float | np.ndarray | np.generic):
         kind = "a NumPy array" if np.ndim(output) else "a number"
         raise Refused(
-            f"it returns {kind}, not a tensor. Compute it from the arguments with "
-            "tf functions, without sess.run, .eval() or NumPy."
+            f"it returns {kind}, not a tensor. Compute it from the arguments with tf functions, "
+            "without sess.run, .eval() or NumPy."
         )
     if not isinstance(output, tf.Tensor):
         raise Refused(f"it returns a {type(output).__name__:.40}. It must return one tensor.")
     if output.graph is not session.graph:
-        raise Refused(
-            "it returns a tensor of another graph. Use the arguments, nothing from outside."
-        )
+        raise Refused("it returns a tensor of another graph. Use the arguments only.")
     if output.dtype != tf.float32:
-        raise Refused(
-            f"it returns {output.dtype.name}. It must stay tf.float32, as the arguments are."
-        )
+        raise Refused(f"it returns {output.dtype.name}. It must stay tf.float32.")
     return session.run(output)
 
 
@@ -262,8 +256,7 @@ def _try_model_nn(target, session, samples, arrays, spaces):
         "save_image": lambda path, image: None,
     }
     with ExitStack() as stack:
-        stack.enter_context(redirect_stdout(stack.enter_context(open(os.devnull, "w"))))
-        stack.enter_context(capture_output(stdout=False, stderr=False))  # of displays
+        stack.enter_context(capture_output(stderr=False))  # what it prints and displays
         stack.enter_context(patch.object(tf.train, "AdamOptimizer", optimizer))
         for space in spaces:
             for value in space.values():

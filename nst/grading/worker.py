@@ -161,18 +161,18 @@ class Submission:
             try:
                 with _alarm(CELL_LIMIT * limit):
                     exec(code, self._space)
-            except (Training, GeneratorExit):
+            except Training:
                 pass
             except BaseException as error:  # a submission may raise anything
                 reason = f"{code.co_filename} stops with {format_error(error)}"[:300]
                 self._failed |= dict.fromkeys(cells.bound_names(node), reason)
                 first = first or f"{code.co_filename} stops with {explain(format_error(error))}"
-            self._intercept_model_nn(limit, seed)
+            self._intercept_model_nn(seed)
             if self._measured:
                 break
         return first
 
-    def _intercept_model_nn(self, limit, seed):
+    def _intercept_model_nn(self, seed):
         """Replace model_nn, for calls from the notebook, by one that trains a step and ends it."""
         found = self._space.get("model_nn")
         if not callable(found) or found is self._interceptor:
@@ -243,11 +243,9 @@ class Submission:
         for image in protocol.probes(seed, state.shape):
             sess.run(inputs[0].assign(image))
             rows.append(sess.run([self._space[cost] for cost in COSTS]))
-        found = {"start": start, "state": state, "costs": rows}
-        found |= self._images(state.shape)
-        layers = self._space.get("STYLE_LAYERS") or next(
-            filter(_is_layers, self._space.values()), []
-        )
+        found = {"start": start, "state": state, "costs": rows} | self._images(state.shape)
+        others = filter(_is_layers, self._space.values())
+        layers = self._space.get("STYLE_LAYERS") or next(others, [])
         layers = layers.items() if isinstance(layers, dict) else layers
         layers = [[str(name), float(weight)] for name, weight in layers]
         return {"layers": layers}, {n: np.asarray(a, np.float32) for n, a in found.items()}
