@@ -101,6 +101,8 @@ ERRORS = [
     ("fetch.*cannot be interpreted", "sess.run takes a tensor or an operation, not its name."),
     ("fetch.*function", "Call it, with () after its name: sess.run takes what it returns."),
     ("[Ff]etch", "sess.run takes tensors and operations of the graph, nothing else."),
+    ("expected string or bytes-like", "Put a shape in brackets: tf.reshape(a, [rows, columns])."),
+    ("graph is empty", "Leave out sess.run: what it gets is no tensor of this graph."),
     ("reduction_indices", "tf.reduce_sum takes one tensor: combine the two before it."),
     (
         r"missing (\d+|a) required|takes \d+ pos|takes from|unexpected keyword|too many positional",

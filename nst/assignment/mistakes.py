@@ -14,6 +14,8 @@ import numpy as np
 from nst.assignment.reference import allclose32, descend, gram, stand_in_cost, unroll
 from nst.assignment.spec import LAYER_COUNT, STEPS
 
+THE_MEAN = "you took the mean, not the sum"
+
 
 def find_mistakes(name, values, samples):
     """Find the smallest combination of known mistakes that computes `values` from `samples`.
@@ -71,7 +73,7 @@ def _cost(matrices, mean, fractions):
         }
         sums = {
             "Take tf.reduce_sum of tf.square.": 1,
-            f"you took the mean, not the sum. {mean}": 1 / X.size,
+            f"{THE_MEAN}. {mean}": 1 / X.size,
             "it is halved once too often. Look for tf.nn.l2_loss, which halves, or a 2 too many.": 1
             / 2,
         }
@@ -152,7 +154,7 @@ def _layer(factor, a, b):
         "dimensions are added, not multiplied": 1 / (4 * c**2 * (h + w) ** 2),
         "dimensions are added, not multiplied, all three": 1 / (4 * (h + w + c) ** 2),
     }
-    mean = "tf.reduce_mean also divides by the number of entries, n_C²: take tf.reduce_sum."
+    mean = "Before the sum of squares is its fraction alone; tf.reduce_mean also divides by n_C²."
     return _cost(matrices, mean, fractions)
 
 

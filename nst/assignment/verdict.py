@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 
 from nst.assignment.hints import habits
-from nst.assignment.mistakes import find_mistakes
+from nst.assignment.mistakes import THE_MEAN, find_mistakes
 from nst.assignment.reference import allclose32, right_value
 from nst.assignment.spec import LAYER_COUNT
 
@@ -96,11 +96,12 @@ def judge(name, samples, fields, arrays):
             right = [right_value(name, sample) for sample in inputs]
             if all(map(allclose32, values, right)):
                 return _gradient_diagnosis(name, inputs[-1], arrays)
-        found = filter(None, (_named(name, values, inputs) for inputs in ways))
-        return next(found, "") or _unnamed(name, values, samples, habits(fields.get("code", "")))
+        code = fields.get("code", "")
+        found = filter(None, (_named(name, values, inputs, code) for inputs in ways))
+        return next(found, "") or _unnamed(name, values, samples, habits(code))
 
 
-def _named(name, values, samples):
+def _named(name, values, samples, code):
     """Name the known mistakes that compute exactly `values`."""
     found = find_mistakes(name, values[-3:], samples[-3:])
     if found is None:
@@ -109,7 +110,10 @@ def _named(name, values, samples):
         is_right = allclose32(values[-1], right_value(name, samples[-1]))
         return OVERFLOW if is_right else "its sign is wrong. Costs are sums of squares."
     names, hints = zip(*(text.partition(". ")[::2] for text in found), strict=True)
-    return f"{', and '.join(names)}. {' '.join(dict.fromkeys(hints))}"
+    text = f"{', and '.join(names)}. {' '.join(dict.fromkeys(hints))}"
+    if code and "mean" not in code:  # another way to the same value
+        return text.replace(THE_MEAN, "it divides by the number of entries once too often")
+    return text
 
 
 def _gradient_diagnosis(name, sample, arrays):

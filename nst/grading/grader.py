@@ -16,7 +16,7 @@ from nst.grading.protocol import WALL_CLOCK_FACTOR
 from nst.grading.sandbox import Sandbox, SandboxDied, sandbox_files
 from nst.grading.submissions import read_bytes
 
-NOTEBOOK_LIMIT = 20  # seconds by the clock for a notebook, as a multiple of a function's limit
+NOTEBOOK_LIMIT = 40  # seconds by the clock for a notebook, as a multiple of a function's limit
 GRACE = 3  # seconds beyond its limits after which a process is ended
 SANDBOXES = 6  # for one submission, which may end each of them
 

@@ -437,7 +437,7 @@ WRONG = [  # (function, what its message says, edits of the solution: "old => ne
     (CONTENT, "a number, not a tensor", "return J_content => return np.array(J_content)"),
     (
         CONTENT,
-        "that is the fraction of the style cost",
+        "the number of entries once too often",
         "n_H * n_W * n_C) => (n_C * n_H * n_W)**2)",
     ),
     (CONTENT, "dimensions are added", "4 * n_H * n_W * n_C => 4 * (n_H + n_W + n_C)"),
