@@ -697,6 +697,11 @@ WRONG = [  # (function, what its message says, edits of the solution: "old => ne
         "sess.run(model['input'].assign(input_image)) => model['input'] = input_image",
     ),
     (MODEL, "slip in the name", "input_image)) => noise))"),
+    (
+        MODEL,
+        "Assign input_image, the argument",
+        "assign(input_image) => assign(np.zeros((1, 300, 400, 3)))",
+    ),
 ]
 
 
