@@ -103,14 +103,14 @@ ERRORS = [
     ("fetch.*function", "Call it, with () after its name: sess.run takes what it returns."),
     ("[Ff]etch", "sess.run takes tensors and operations of the graph, nothing else."),
     ("expected string or bytes-like", "Put a shape in brackets: tf.reshape(a, [rows, columns])."),
-    ("graph is empty", "Leave out sess.run: what it gets is no tensor of this graph."),
+    ("graph is empty", "Leave out sess.run: its argument is not a tensor of this graph."),
     ("reduction_indices", "tf.reduce_sum takes one tensor: combine the two before it."),
     (
         r"missing (\d+|a) required|takes \d+ pos|takes from|unexpected keyword|too many positional",
         "Compare the call with the def line of that function.",
     ),
     ("'int' object is not iterable", "Loop over range(num_iterations).", MODEL),
-    ("object is not callable", "It is no function: leave out its (), or give it to sess.run."),
+    ("object is not callable", "It is not a function: leave out its (), or give it to sess.run."),
     ("can only concatenate str", "Convert the number: str(i)."),
     (
         "module 'tensorflow[^']*' has no",

@@ -125,7 +125,7 @@ def _layer(factor, a, b):
         "a_S and a_G are unrolled differently, a_G without transpose": (right[0], scrambled[1]),
         "these are Gram matrices of the wrong side": grams(lambda image: unroll(image).T),
         "the rows are those of the image, not channels": grams(lambda x: x.reshape(h, -1).T),
-        "it takes the Gram matrix of a difference. First gram_matrix of each, then subtract.": (
+        "it takes the Gram matrix of a difference. Take gram_matrix of each, then subtract.": (
             (factor or 1) * gram(unroll(a - b)),
             0,
         ),
@@ -154,7 +154,7 @@ def _layer(factor, a, b):
         "dimensions are added, not multiplied": 1 / (4 * c**2 * (h + w) ** 2),
         "dimensions are added, not multiplied, all three": 1 / (4 * (h + w + c) ** 2),
     }
-    mean = "Before the sum of squares is its fraction alone; tf.reduce_mean also divides by n_C²."
+    mean = "Only the fraction multiplies the sum of squares; tf.reduce_mean also divides by n_C²."
     return _cost(matrices, mean, fractions)
 
 

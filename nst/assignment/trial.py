@@ -133,7 +133,7 @@ def run(session, output):
     if output is None:
         raise Refused(NOTHING)
     if isinstance(output, int) and output == 0:
-        raise Refused("it returns 0, the number that it begins with. Add to it with +=.")
+        raise Refused("it returns 0, its starting value. Add to it with +=.")
     if isinstance(output, int | float | np.ndarray | np.generic):
         kind = "a NumPy array" if np.ndim(output) else "a number"
         raise Refused(

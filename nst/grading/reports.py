@@ -152,7 +152,7 @@ def _table(results):
 
 
 def _grades(results):
-    """Yield rows for the import of grades: Canvas reads the first four columns, Moodle the rest."""
+    """Yield rows for the import of grades: Canvas goes by the order of columns, Moodle by name."""
     columns = "Student,ID,Section,Grade,Identifier,Last modified (grade),Feedback comments"
     yield columns.split(",")
     for result in results:

@@ -114,7 +114,7 @@ class Check:
         for wrong, find in (("J_content", self._find_content), ("J_style", self._find_style)):
             if found := find():
                 return found, wrong
-        failed = "its image is not the one of a right model_nn." if model_nn_failed else ""
+        failed = "the image is not what a correct model_nn returns." if model_nn_failed else ""
         return self._step_diagnosis() or failed, "step"
 
     def _weights_diagnosis(self):

@@ -164,9 +164,10 @@ class Submission:
             except Training:
                 pass
             except BaseException as error:  # a submission may raise anything
-                reason = f"{code.co_filename} stops with {format_error(error)}"[:300]
+                message = format_error(error).replace(f"{os.getcwd()}/", "")
+                reason = f"{code.co_filename} stops with {message}"[:300]
                 self._failed |= dict.fromkeys(cells.bound_names(node), reason)
-                first = first or f"{code.co_filename} stops with {explain(format_error(error))}"
+                first = first or f"{code.co_filename} stops with {explain(message)}"
             self._intercept_model_nn(seed)
             if self._measured:
                 break

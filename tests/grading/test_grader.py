@@ -94,7 +94,7 @@ ASSIGN = "sess.run(model['input'].assign({0})) => model['input'].assign({0})"
 WRONG = {  # what the training's row says: edits of a right notebook
     "It comes from model_nn": ["sess.run(train_step) => train_step"],
     "comes from model_nn": [ASSIGN.format("input_image")],
-    "its image is not the one of a right model_nn": [
+    "the image is not what a correct model_nn returns": [
         "return generated_image => return input_image"
     ],
     "A variable has no value yet": [ASSIGN.format("content_image")],
