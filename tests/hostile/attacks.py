@@ -192,7 +192,7 @@ ATTACKS = {
     "never_ends_at_its_import": """
         signal.setitimer(signal.ITIMER_REAL, 0)
         while not name:
-            pass
+            time.sleep(0.1)
     """,
     "fills_the_memory": "name and np.ones(10**11)",
     "fills_the_disk": """

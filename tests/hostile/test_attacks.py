@@ -130,7 +130,7 @@ def test_no_attack_passes_or_harms_the_class(tmp_path):
         attacks.write_attacks(folder, titles, PORT=port, **paths)
         path = f"{ROOT}{os.pathsep}{packages}"
         status, output, errors = grade(
-            folder, *options, "--json", "--strict", "--jobs", "2", path=path
+            folder, *options, "--json", "--strict", "--jobs", "3", path=path
         )
         with pytest.raises(BlockingIOError):  # nobody called
             server.accept()
