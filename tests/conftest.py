@@ -55,8 +55,8 @@ def untouched(monkeypatch):
 
     monkeypatch.setattr(tf.Tensor, "__array__", tf.Tensor.__array__)
     monkeypatch.setattr(random_seed, "get_seed", random_seed.get_seed)
-    numpy_core = "numpy._core" if hasattr(np, "_core") else "numpy.core"
-    arrayprint = importlib.import_module(f"{numpy_core}.arrayprint")
+    numpy_1 = "numpy.core.arrayprint"
+    arrayprint = sys.modules.get("numpy._core.arrayprint") or sys.modules[numpy_1]
     monkeypatch.setattr(arrayprint, "FloatingFormat", arrayprint.FloatingFormat)
     for name in ("tensorflow", "scipy.misc"):
         monkeypatch.setitem(sys.modules, name, importlib.import_module(name))

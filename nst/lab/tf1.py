@@ -155,8 +155,8 @@ def _install_printing():
     NumPy's own "1.13" mode prints an array of float32 with fewer digits than NumPy 1.13 did.
     """
     np.set_printoptions(legacy="1.13")
-    numpy_core = "numpy._core" if "numpy._core" in sys.modules else "numpy.core"  # NumPy 1.26
-    arrayprint = sys.modules[f"{numpy_core}.arrayprint"]
+    numpy_1 = "numpy.core.arrayprint"
+    arrayprint = sys.modules.get("numpy._core.arrayprint") or sys.modules[numpy_1]
     if arrayprint.FloatingFormat.__module__ == __name__:
         return  # done before
 

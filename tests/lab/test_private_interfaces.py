@@ -88,8 +88,9 @@ print(json.dumps([before, tensorflow.keras.layers.Dense.__name__]))
 
 
 def test_numpy_prints_floats_by_one_class():
-    core = "numpy._core" if hasattr(np, "_core") else "numpy.core"
-    assert hasattr(sys.modules[f"{core}.arrayprint"], "FloatingFormat"), (
+    numpy_1 = "numpy.core.arrayprint"
+    arrayprint = sys.modules.get("numpy._core.arrayprint") or sys.modules[numpy_1]
+    assert hasattr(arrayprint, "FloatingFormat"), (
         "NumPy changed arrayprint.FloatingFormat, by which nst/lab/tf1.py prints the Gram matrix "
         "with the digits of 2018"
     )
