@@ -149,7 +149,7 @@ class Examination:
             try:
                 answer = self._ask("run_notebook", NOTEBOOK_LIMIT * self._grader.limit, **details)
             except SandboxDied as died:
-                self._training = {"complaint": f"its cells do not run to the end: {died}"}, {}
+                self._training = {"complaint": f"it does not begin: {died}"}, {}
                 if self._dies:
                     raise
                 self._dies = str(died)

@@ -82,7 +82,10 @@ def _warm_up():
 
 @contextmanager
 def _alarm(limit):
-    """Raise TimeUp in the block after `limit` seconds of CPU time, or a multiple by the clock."""
+    """Raise TimeUp in the block after `limit` seconds of CPU time, or a multiple by the clock.
+
+    It is raised again and again, as a bare `except` may swallow it.
+    """
 
     def ring(*_):
         raise TimeUp("it does not return in time")
@@ -92,7 +95,7 @@ def _alarm(limit):
     signal.signal(signal.SIGALRM, ring)
     try:
         for timer, seconds in timers.items():
-            signal.setitimer(timer, seconds)
+            signal.setitimer(timer, seconds, 0.2)
         yield
     finally:
         for timer in timers:
