@@ -56,7 +56,7 @@ from nst.painting.tiling import cut, pixels_to_see
 from nst.vgg.network import choose_precision, read_weights
 
 FIRST_AREA = 100 * 75  # pixels of the first level; smaller ones lose the subject
-EVALUATIONS = (24, 18, 24, 10, 5)  # by level; the last for all that follow, each 4 times as costly
+EVALUATIONS = (24, 18, 24, 8, 5)  # by level; the last for all that follow, each 4 times as costly
 UNCONSTRAINED_LEVEL = 2  # index of the level without a layout cost
 LAYOUT_WEIGHT_PHOTO = 0.7  # at the first level, halved at the second
 LAYOUT_WEIGHT_SMALL = 3000  # after UNCONSTRAINED_LEVEL
