@@ -48,7 +48,7 @@ def installed(wheel, tmp_path_factory):
 def elsewhere(tmp_path_factory):
     """A folder with an unhandy name and one picture in it."""
     folder = tmp_path_factory.mktemp("Ann's own pictures")
-    Image.linear_gradient("L").convert("RGB").resize((40, 30)).save(folder / "it's grey.jpg")
+    Image.linear_gradient("L").convert("RGB").resize((40, 30)).save(folder / "it's gray.jpg")
     return folder
 
 
@@ -153,7 +153,7 @@ def test_every_command_finds_what_it_needs(nst, weights, installed, elsewhere):
     shipped = files_in(installed)
     weights.parent.mkdir(parents=True, exist_ok=True)
     write_fake_vgg(weights)
-    picture = "it's grey.jpg"
+    picture = "it's gray.jpg"
     options = ["--content", picture, "--style", picture, "--iterations", 2]
 
     said = nst("run", *options, "--output", "o ut")
@@ -162,10 +162,10 @@ def test_every_command_finds_what_it_needs(nst, weights, installed, elsewhere):
     with Image.open(elsewhere / made) as generated:
         assert generated.format == "JPEG"
 
-    (elsewhere / "pairs.csv").write_text(f"content,style,name\n{picture},{picture},grey\n")
+    (elsewhere / "pairs.csv").write_text(f"content,style,name\n{picture},{picture},gray\n")
     lab = ("--method", "lab", "--iterations", 2)
     nst("gallery", "--pairs", "pairs.csv", *lab, "--output", "all")
-    assert {"grey.jpg", "gallery.jpg"} <= files_in(elsewhere / "all")
+    assert {"gray.jpg", "gallery.jpg"} <= files_in(elsewhere / "all")
 
     gram = "def gram_matrix(A):\n    return tf.matmul(A, tf.transpose(A))\n"
     (elsewhere / "answer.py").write_text(f"import tensorflow as tf\n{gram}")

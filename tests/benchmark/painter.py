@@ -23,7 +23,7 @@ from nst.painting.costs import CONTENT_LAYER
 HEIGHT, WIDTH = CONFIG.IMAGE_HEIGHT, CONFIG.IMAGE_WIDTH
 STEPS = 200  # of the lab
 STYLE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")  # the lab's
-UNSEEN_LAYERS = ("conv1_2", "conv2_2", "conv3_3", "conv4_3")  # which no painter here optimises
+UNSEEN_LAYERS = ("conv1_2", "conv2_2", "conv3_3", "conv4_3")  # which no painter here optimizes
 BORDER = 4  # pixels
 
 # --- measures ------------------------------------------------------------------------------------

@@ -48,7 +48,7 @@ OWN_PICTURES = tuple(
 
 
 def prepare(height, width, pictures=OWN_PICTURES):
-    """Return content, style and the lab's start image, each (1, height, width, 3), normalised."""
+    """Return content, style and the lab's start image, each (1, height, width, 3), normalized."""
     from nst.core.images import generate_noise_image, load_image, reshape_and_normalize_image
 
     content, style = (
@@ -118,7 +118,7 @@ class Lab:
         class Ended(Exception):
             pass
 
-        # SciPy's first step has length 1: let that be 3 grey levels a pixel
+        # SciPy's first step has length 1: let that be 3 gray levels a pixel
         scale = 3 * np.sqrt(image.size)
         costs, best = [], image
 

@@ -10,14 +10,14 @@ def test_a_saved_picture_reads_back(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (4, 5, 3), np.uint8)
     scipy_misc.imsave(tmp_path / "picture.png", pixels)
     np.testing.assert_array_equal(scipy_misc.imread(tmp_path / "picture.png"), pixels)
-    grey = scipy_misc.imread(tmp_path / "picture.png", flatten=True)
-    np.testing.assert_allclose(grey, pixels @ [0.299, 0.587, 0.114], atol=1)  # ITU-R BT.601 luma
+    gray = scipy_misc.imread(tmp_path / "picture.png", flatten=True)
+    np.testing.assert_allclose(gray, pixels @ [0.299, 0.587, 0.114], atol=1)  # ITU-R BT.601 luma
 
 
 def test_a_picture_of_floats_is_stretched_from_its_range(tmp_path):
-    scipy_misc.imsave(tmp_path / "grey.png", np.array([[-1.0, 0.0], [1.0, 3.0]]))
+    scipy_misc.imsave(tmp_path / "gray.png", np.array([[-1.0, 0.0], [1.0, 3.0]]))
     expected = [[0, 64], [128, 255]]  # 255 * (x + 1) / 4, rounded
-    np.testing.assert_array_equal(scipy_misc.imread(tmp_path / "grey.png"), expected)
+    np.testing.assert_array_equal(scipy_misc.imread(tmp_path / "gray.png"), expected)
 
 
 @pytest.mark.parametrize("size", [(30, 40), 50, 0.5])

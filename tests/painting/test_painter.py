@@ -265,7 +265,7 @@ def test_descent_finds_the_minimum():
 
 
 def test_a_step_too_long_is_shortened():
-    """The first step, of 3 grey levels, is 100 times too long here."""
+    """The first step, of 3 gray levels, is 100 times too long here."""
     costs_seen = []
 
     def narrow_valley(image):
@@ -509,10 +509,10 @@ def test_strength_is_monotone_with_the_real_network(monkeypatch):
 
 def correlation_length(image):
     """Count the pixels after which the brightness of a row no longer resembles itself."""
-    grey = image.astype(np.float64).mean(axis=-1)
-    grey -= grey.mean(axis=1, keepdims=True)
-    power = np.abs(np.fft.rfft(grey, 2 * grey.shape[1], axis=1)) ** 2
-    correlation = np.fft.irfft(power, axis=1)[:, : grey.shape[1] // 2].sum(axis=0)
+    gray = image.astype(np.float64).mean(axis=-1)
+    gray -= gray.mean(axis=1, keepdims=True)
+    power = np.abs(np.fft.rfft(gray, 2 * gray.shape[1], axis=1)) ** 2
+    correlation = np.fft.irfft(power, axis=1)[:, : gray.shape[1] // 2].sum(axis=0)
     below = np.flatnonzero(correlation < 0.5 * correlation[0])
     return np.interp(
         -0.5 * correlation[0],
@@ -562,7 +562,7 @@ def test_only_the_middle_of_a_much_enlarged_style_image_is_used(tmp_path, monkey
         ({"strength": 1.5}, "strength"),
         ({"strength": math.nan}, "strength"),
         ({"strokes": 0}, "strokes"),
-        ({"colors": "grey"}, "colors"),
+        ({"colors": "gray"}, "colors"),
         ({"size": 15}, "longest side"),
         ({"precision": "half"}, "precision"),
     ],
@@ -642,29 +642,29 @@ def test_a_picture_recolored_by_itself_stays(painted):
     np.testing.assert_allclose(image_ops.match_colors(style, style), style, atol=1e-3)
 
 
-def test_the_noise_of_a_grey_style_does_not_become_color(photo):
+def test_the_noise_of_a_gray_style_does_not_become_color(photo):
     rng = np.random.default_rng(0)
-    grey = np.repeat(rng.normal(128, 40, (1, 60, 80, 1)), 3, axis=3) + rng.normal(
+    gray = np.repeat(rng.normal(128, 40, (1, 60, 80, 1)), 3, axis=3) + rng.normal(
         0, 0.5, (1, 60, 80, 3)
     )
     content = np.asarray(Image.open(photo).convert("RGB"), float)[None]
-    new = image_ops.match_colors(grey, content)
+    new = image_ops.match_colors(gray, content)
     chroma = new[..., 0] - new[..., 2]
     smooth = chroma - np.polyval(
-        np.polyfit(grey.mean(-1).ravel(), chroma.ravel(), 1), grey.mean(-1)
+        np.polyfit(gray.mean(-1).ravel(), chroma.ravel(), 1), gray.mean(-1)
     )
     assert smooth.std() < 0.3 * (content[..., 0] - content[..., 2]).std()
 
 
 @pytest.mark.parametrize("colors", ["style", "content"])
-@pytest.mark.parametrize("which", ["grey photo", "grey style", "plain photo", "plain style"])
-def test_grey_and_one_color_pictures_survive(
+@pytest.mark.parametrize("which", ["gray photo", "gray style", "plain photo", "plain style"])
+def test_gray_and_one_color_pictures_survive(
     photo, painted, tmp_path, fake_weights, few_evaluations, colors, which
 ):
     kind, role = which.split()
     source = Image.open(photo if role == "photo" else painted).convert("L")
     picture = tmp_path / "odd.png"
-    (source if kind == "grey" else Image.new("RGB", (120, 90), (200, 40, 30))).save(picture)
+    (source if kind == "gray" else Image.new("RGB", (120, 90), (200, 40, 30))).save(picture)
     pair = (picture, painted) if role == "photo" else (photo, picture)
     last = finish(*pair, size=100, colors=colors, model=fake_weights)
     assert last.picture().shape[1] == 100
@@ -675,11 +675,11 @@ def test_grey_and_one_color_pictures_survive(
 
 
 def test_speckle_is_the_mean_laplacian_of_color(tmp_path):
-    grey = np.full((300, 400, 3), 128, np.uint8)
+    gray = np.full((300, 400, 3), 128, np.uint8)
     board = np.indices((300, 400)).sum(axis=0) % 2
-    assert benchmark.speckle(save(tmp_path / "grey.png", grey + 100 * board[..., None])) == (0, 0)
-    coloured = np.stack([np.full_like(board, 128), 128 + 40 * board, np.full_like(board, 128)], -1)
-    path = save(tmp_path / "coloured.png", coloured)
+    assert benchmark.speckle(save(tmp_path / "gray.png", gray + 100 * board[..., None])) == (0, 0)
+    colored = np.stack([np.full_like(board, 128), 128 + 40 * board, np.full_like(board, 128)], -1)
+    path = save(tmp_path / "colored.png", colored)
     chroma = np.asarray(Image.open(path).convert("YCbCr"), float)[:2, :2, 1:]
     steps = np.abs(chroma[0, 0] - chroma[0, 1]).mean()  # to each of four neighbours
     inside, border = benchmark.speckle(path)
