@@ -14,6 +14,7 @@ LENGTHS = struct.Struct("<II")
 HEADER_LIMIT, ARRAYS_LIMIT = 2**20, 2**26  # bytes
 SIZE_LIMIT = 2**25  # bytes of a submission; a notebook with its images has a few MB
 WALL_CLOCK_FACTOR = 6  # wall-clock limit of a request, as a multiple of its CPU limit
+TIME_UP = 75  # exit status of a process whose submission swallows its interruptions
 
 
 class ProtocolError(ValueError):

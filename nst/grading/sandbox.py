@@ -134,9 +134,19 @@ class Sandbox:
                 protocol.write(stream, *request)
             return protocol.read(stream)
         except (EOFError, OSError, protocol.ProtocolError) as error:
+            reason = self._reason(error)
             self.stop()
-            reasons = {TimeoutError: NEVER_RETURNS, protocol.ProtocolError: MEDDLES}
-            raise SandboxDied(reasons.get(type(error), DIES)) from None
+            raise SandboxDied(reason) from None
+
+    def _reason(self, error):
+        if isinstance(error, protocol.ProtocolError):
+            return MEDDLES
+        if isinstance(error, TimeoutError):
+            return NEVER_RETURNS
+        with suppress(subprocess.TimeoutExpired):
+            if self._process.wait(1) == protocol.TIME_UP:
+                return NEVER_RETURNS
+        return DIES
 
     def stop(self):
         """End the process and its group, and remove its files; again is harmless."""

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from contextlib import contextmanager, suppress
-from itertools import cycle
+from itertools import count, cycle
 from pathlib import Path, PureWindowsPath
 from unittest.mock import MagicMock
 
@@ -21,6 +21,7 @@ from nst.grading import cells, protocol
 
 MEMORY, FILE_SIZE = 4 * 2**30, 2**26  # bytes
 IMAGES_LIMIT = 8  # of a notebook's images that are compared, after its own names for them
+SWALLOWED = 20  # interruptions, 0.2 s apart, that a submission may swallow
 CELL_LIMIT = 3  # of a cell, as a multiple of the limit of a function
 
 
@@ -84,10 +85,13 @@ def _warm_up():
 def _alarm(limit):
     """Raise TimeUp in the block after `limit` seconds of CPU time, or a multiple by the clock.
 
-    It is raised again and again, as a bare `except` may swallow it.
+    It is raised again and again, as a bare `except` may swallow it; at last the process ends.
     """
+    rings = count(1)
 
     def ring(*_):
+        if next(rings) > SWALLOWED:
+            os._exit(protocol.TIME_UP)
         raise TimeUp("it does not return in time")
 
     timers = {signal.ITIMER_PROF: limit, signal.ITIMER_REAL: protocol.WALL_CLOCK_FACTOR * limit}
