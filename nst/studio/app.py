@@ -77,10 +77,9 @@ async def paint(content, style, size, strength, strokes, colors):
         yield gr.skip(), f"Finished in {format_duration(seconds)}", list_sizes(seconds / size)
     except (RuntimeError, *worker.EXPECTED) as error:
         yield gr.skip(), "", gr.skip()
-        text = str(error)
         for path in paths:  # of uploads: only their names mean something to the user
-            text = text.replace(path, os.path.basename(path))
-        raise gr.Error(html.escape(text, quote=False), print_exception=False) from None
+            error = str(error).replace(path, os.path.basename(path))
+        raise gr.Error(html.escape(str(error), quote=False), print_exception=False) from None
 
 
 def list_sizes(rate):
