@@ -26,7 +26,7 @@ tf = import_tensorflow()
 
 
 class Refused(Exception):
-    """What a function is or returned cannot be judged: why, in a sentence."""
+    """A function, or its value, cannot be judged; the message is a sentence for the student."""
 
 
 def attempt(name, target, samples, namespace=None):

@@ -78,7 +78,7 @@ class Sandbox:
         command = [sys.executable, "-B", "-m", "nst.grading.worker"]
         if not bubblewrap():
             return command, stage, work
-        return [*bwrap_command(stage), *command], Path("/stage"), Path("/tmp/work")
+        return [*bwrap_command(stage), *command], Path("/stage"), Path("/tmp")
 
     def _start(self, command, stage, work):
         environment = {
@@ -230,7 +230,7 @@ def bwrap_command(stage):
     """Return the start of a command line that runs what follows in bubblewrap."""
     command = [shutil.which("bwrap"), "--unshare-all", "--die-with-parent", "--new-session"]
     command += ["--cap-drop", "ALL", "--proc", "/proc", "--dev", "/dev"]
-    command += ["--size", str(SCRATCH), "--tmpfs", "/tmp", "--dir", "/tmp/work"]
+    command += ["--size", str(SCRATCH), "--tmpfs", "/tmp"]
     # A folder within another comes after it: what the project holds is masked, but for its .venv.
     binds = readonly_binds()
     masked = [str(MASKED_DIR), *installed_copies(binds)]
@@ -240,7 +240,7 @@ def bwrap_command(stage):
             command += ["--symlink", os.readlink(path), path]
         else:
             command += [option, path, path] if option == "--ro-bind" else [option, path]
-    command += ["--ro-bind", str(stage), "/stage", "--chdir", "/tmp/work"]
+    command += ["--ro-bind", str(stage), "/stage", "--chdir", "/tmp"]
     for path in ("/dev", *masked, "/"):  # an unsized tmpfs could fill the memory
         command += ["--remount-ro", path]
     return command

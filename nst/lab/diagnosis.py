@@ -186,7 +186,7 @@ class _Failure:
             return self.of_missing(name, maker, cells)
         what = "run the cells above this one first, in their order"
         if self.cell:
-            what = f"no cell above this one makes {name}, check how it is spelt"
+            what = f"no cell above this one makes {name}, check its spelling"
         return [f"{self.error}: {what}"]
 
     def of_missing(self, name, maker, cells):
@@ -208,7 +208,7 @@ class _Failure:
         return [f"This belongs to an earlier graph or session: {what}; then those below it"]
 
     def of_model(self):
-        """Look for a misspelt layer, and for an input that was replaced."""
+        """Look for a misspelled layer, and for an input that was replaced."""
         model = self.namespace.get("model")
         if not isinstance(model, dict) or "input" not in model:
             return []

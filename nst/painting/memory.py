@@ -1,4 +1,4 @@
-"""How much of an image the network may see at once, so that a painting fits into memory."""
+"""The number of pixels that the network may see at once within a memory limit."""
 
 import math
 

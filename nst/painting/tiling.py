@@ -1,4 +1,4 @@
-"""Where an image that does not fit into memory is cut into tiles.
+"""Cutting an image that does not fit into memory into tiles.
 
 A tile owns some pixels and sees a halo around them. One position of conv5_1, the deepest layer of
 the costs, has a cell of 16×16 pixels and a receptive field that reaches 70 pixels beyond it on each

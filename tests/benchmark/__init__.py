@@ -1,1 +1,1 @@
-"""What is measured: ours against the course's graph and PyTorch, and the course's published run."""
+"""Benchmarks: the lab against the course's graph and PyTorch, and the course's published run."""

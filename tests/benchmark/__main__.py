@@ -115,7 +115,7 @@ def print_sizes(variants):
 
 
 def print_rounding():
-    """How far Adam gets in bfloat16, against float32."""
+    """Compare how far Adam gets in bfloat16 and in float32."""
     costs = []
     for name in OURS[1], OURS[3]:
         worker = Worker(name)

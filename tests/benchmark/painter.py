@@ -1,4 +1,4 @@
-"""What `make paint` gains over the lab's 200 steps: time, memory and the pictures' distances.
+"""Comparison of `make paint` with the lab's 200 steps: time, memory and the pictures' distances.
 
 Each painter is a process of its own, its start-up counted. Distances are measured by a network that
 neither of them uses, in float32 at 400×300, whatever the picture's size; a larger picture is shrunk

@@ -172,7 +172,7 @@ def test_every_pair_is_made_once_though_a_worker_is_killed(
 
 
 def test_missing_workers_are_reported_and_waited_for(pairs, tmp_path, monkeypatch, capsys):
-    """What a worker does is another test's; here it fails immediately, in this process."""
+    """The job of a worker has tests of its own; here it fails immediately, in this process."""
 
     def paint_pair(*_):
         raise RuntimeError("painted by a worker that came")

@@ -144,7 +144,7 @@ def test_a_variable_of_a_comprehension_is_no_global():
 def test_a_missing_name_that_no_cell_makes_is_taken_for_a_slip(shell, capsys):
     said = said_of(shell, LAB, "print(modle)", capsys, "run")
     assert said == (
-        "name 'modle' is not defined: no cell above this one makes modle, check how it is spelt"
+        "name 'modle' is not defined: no cell above this one makes modle, check its spelling"
     )
 
 
@@ -262,7 +262,7 @@ def test_the_reason_of_an_error_in_a_graph_is_shown(shell, capsys, source, reaso
     assert advice is None or lines[-1].startswith(advice)
 
 
-def test_a_misspelt_layer_is_named(shell, capsys):
+def test_a_misspelled_layer_is_named(shell, capsys):
     shell.push({"model": {"input": tf.Variable, "conv4_2": 0}})
     shell.user_ns["model"]["input"] = type("Variable", (), {"assign": None})
     said = said_of(shell, LAB, "model['inputs']", capsys)
@@ -289,9 +289,9 @@ def test_what_the_package_says_of_a_setting_is_said_last(fake_weights, tmp_path)
     values = {"VGG_MODEL": str(fake_weights), "ITERATIONS": 0, "OUTPUT_DIR": str(tmp_path)}
     runner.set_parameters(notebook, values | {"SIZE": 48})
     last = [cell.id for cell in notebook.cells].index("run")
-    misspelt = nbformat.v4.new_code_cell('load_image("images/pyramd.jpg")')
+    misspelled = nbformat.v4.new_code_cell('load_image("images/pyramd.jpg")')
     del notebook.cells[last + 1 :]
-    notebook.cells.insert(last, misspelt)
+    notebook.cells.insert(last, misspelled)
     with pytest.raises(CellExecutionError) as caught:
         NotebookClient(notebook, resources={"metadata": {"path": str(LAB.parent)}}).execute()
     assert "images/pyramd.jpg not found" in str(caught.value).strip().splitlines()[-1]
