@@ -9,6 +9,7 @@ import scipy.fft
 
 from nst.core.config import CONFIG
 from nst.core.tensorflow import import_tensorflow
+from nst.painting.image_ops import LUMA
 from nst.vgg.frozen import large_constant
 
 tf = import_tensorflow()
@@ -18,7 +19,7 @@ STYLE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")  # Gatys 
 RANGE_UNIT = 30  # gray levels, root mean square, by which pixels outside 0-255 cost 1
 BANDS = 8  # of frequencies in each direction, up to half a wave per pixel
 # brightness and the differences of blue and red from it (JPEG's YCbCr), from RGB
-OPPONENT = np.float32([(0.299, 0.587, 0.114), (-0.169, -0.331, 0.5), (0.5, -0.419, -0.081)])
+OPPONENT = np.float32([LUMA, (-0.169, -0.331, 0.5), (0.5, -0.419, -0.081)])
 
 
 @tf.custom_gradient

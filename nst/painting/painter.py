@@ -23,7 +23,8 @@ picture is painted first, enlarged, and painted again. The reason and the source
   twentieth of an evaluation. Filtering the changes of the image instead blurs every level.
 - Start from the photo; between levels, enlarge the picture and add a part of the photo's detail
   that the smaller one could not hold. More of it leaves the photo's fine lines in the paint. Detail
-  of the style image would be its eyes and outlines, in places of their own.
+  of the style image would be its eyes and outlines, in places of their own. Beyond the third level,
+  where few evaluations are left, the soft edges of the enlargement are made hard first.
 - The first two levels are held, loosely, to the photo's light and colors. Gram matrices ignore
   position; without this a mosaic or a starry sky covers heaven and earth alike. The third level, at
   which strokes get their shape, is unconstrained. Beyond it, a picture is held to the result of
@@ -47,7 +48,7 @@ from nst.core.config import CONFIG, PROJECT
 from nst.core.images import fit_size, load_image, to_pixels
 from nst.painting.costs import layout_cost, measure_spectrum, range_cost, spectrum_cost
 from nst.painting.eta import Eta, total_work
-from nst.painting.image_ops import MARGIN, add_margin, clip, cut_margin, detail, resize
+from nst.painting.image_ops import MARGIN, add_margin, clip, cut_margin, detail, resize, sharpen
 from nst.painting.inputs import Sources
 from nst.painting.lbfgs import MEMORY, lbfgs
 from nst.painting.memory import memory_limit, pixels_at_once
@@ -155,7 +156,7 @@ def _paint(sources, plans, full_size, weights):
         for plan in plans:
             eta.begin(plan.index)
             photo, styles = sources.read(*plan.size)
-            image = photo if image is None else enlarge(image, photo)
+            image = photo if image is None else enlarge(image, photo, hard=small is not None)
             place = full_size, plan.index + 1, len(plans)
             if plan.tiles > 1:
                 yield Progress(image, *place, *eta.now(), plan.tiles)
@@ -174,15 +175,17 @@ def _paint(sources, plans, full_size, weights):
                 small = image
 
 
-def enlarge(image, photo):
+def enlarge(image, photo, hard=False):
     """Return the start image of a level: the previous one, enlarged, with some photo detail.
 
     Arguments:
     image -- normalized image (1, h, w, 3)
     photo -- normalized image (1, height, width, 3) at the level's size
+    hard -- whether to sharpen what is enlarged
     """
+    large = resize(image, *photo.shape[1:3])
     lost = detail(photo, math.sqrt(image.size / photo.size))
-    return clip(resize(image, *photo.shape[1:3]) + DETAIL * lost)
+    return clip((sharpen(large) if hard else large) + DETAIL * lost)
 
 
 def measure_styles(network, styles, plan):

@@ -404,6 +404,16 @@ def test_detail_is_what_a_smaller_picture_cannot_hold():
     np.testing.assert_allclose(found, expected, atol=0.1)
 
 
+def test_a_soft_edge_becomes_hard_and_keeps_its_place_and_colors():
+    soft = np.clip(10 * np.arange(-6, 7), -15, 15)  # -15, …, -15, -10, 0, 10, 15, …, 15
+    hard = 15 * np.sign(np.arange(-6, 7))
+    gray, expected = (np.ones((1, 9, 13, 3)) * edge[:, None] for edge in (soft, hard))
+    np.testing.assert_allclose(image_ops.sharpen(np.float32(gray)), expected, atol=1.5)
+    red = np.float32(gray * (1, 0, 0))
+    changes = image_ops.sharpen(red) - red
+    np.testing.assert_allclose(changes[..., 0], changes[..., 2], atol=1e-4)  # no colored fringe
+
+
 def test_a_level_starts_with_some_of_the_photo_s_detail(monkeypatch):
     monkeypatch.setattr(painter, "DETAIL", 0.5)
     checks = np.indices((40, 60)).sum(axis=0) % 2 * 2.0 - 1
