@@ -424,6 +424,14 @@ def test_a_level_starts_with_some_of_the_photo_s_detail(monkeypatch):
     np.testing.assert_allclose(found[0, 8:-8, 8:-8], expected[8:-8, 8:-8], atol=0.05)
 
 
+def test_levels_beyond_the_third_start_sharpened(monkeypatch, photo, painted, fake_weights):
+    monkeypatch.setattr(painter, "EVALUATIONS", (2,))
+    widths = []
+    monkeypatch.setattr(painter, "sharpen", lambda image: widths.append(image.shape[2]) or image)
+    finish(photo, painted, size=800, model=fake_weights)
+    assert widths == [800]
+
+
 # --- options -------------------------------------------------------------------------------------
 
 
