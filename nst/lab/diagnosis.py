@@ -13,17 +13,8 @@ from IPython import get_ipython
 
 from nst.assignment.blanks import has_blank, in_blank, still_empty
 from nst.core.config import PACKAGE
-from nst.lab.provenance import (
-    complaint,
-    function_of,
-    made_by,
-    needed_by,
-    notebook_of,
-    origins,
-    record_cells,
-    source_of,
-    split,
-)
+from nst.lab import provenance
+from nst.lab.provenance import complaint, function_of, made_by, needed_by, notebook_of
 
 
 def explain_failures(notebook=""):
@@ -39,27 +30,35 @@ def explain_failures(notebook=""):
     shell = get_ipython()
     if shell is None:
         return
-    ran = record_cells(shell)
+    ran = provenance.record_cells(shell)
 
-    def explain(shell, kind, error, traceback, tb_offset=None):
+    def lines_of(error):
         if isinstance(error, KeyboardInterrupt):
-            return show(shell, error, ["Stopped before the end of this cell"])
+            return ["Stopped before the end of this cell"]
+        return _Failure(shell, notebook_of(shell, notebook), ran, error).lines()
+
+    show_errors(shell, (Exception, KeyboardInterrupt), lines_of)
+
+
+def show_errors(shell, kinds, lines_of):
+    """Let an IPython shell show errors as the lines that `lines_of(error)` returns.
+
+    `%tb` shows the whole traceback; so does the shell if `lines_of` fails, or returns None.
+    """
+
+    def show(shell, kind, error, traceback, tb_offset=None):
         try:
-            lines = _Failure(shell, notebook_of(shell, notebook), ran, error).lines()
-        except Exception:  # an error of the diagnosis must not hide the notebook's own
+            lines = lines_of(error)
+        except Exception:  # it must not hide the notebook's own error
+            lines = None
+        if lines is None:
             return shell.showtraceback((kind, error, traceback), tb_offset=tb_offset)
-        return show(shell, error, lines)
+        stand_in = type(kind.__name__, (Exception,), {"_render_traceback_": lambda self: lines})
+        shell.showtraceback((stand_in, stand_in(_reason(error)), None))
+        sys.last_type, sys.last_value, sys.last_traceback = kind, error, error.__traceback__
+        sys.last_exc = error
 
-    shell.set_custom_exc((Exception, KeyboardInterrupt), explain)
-
-
-def show(shell, error, lines):
-    """Show lines as the traceback of an error, and keep the true one for `%tb`."""
-    kind = type(error)
-    stand_in = type(kind.__name__, (Exception,), {"_render_traceback_": lambda self: lines})
-    shell.showtraceback((stand_in, stand_in(_reason(error)), None))
-    sys.last_type, sys.last_value, sys.last_traceback = kind, error, error.__traceback__
-    sys.last_exc = error
+    shell.set_custom_exc(kinds, show)
 
 
 def _reason(error):
@@ -68,11 +67,8 @@ def _reason(error):
     TensorFlow's messages go on with a graph that the student did not build; those that begin with
     "Graph execution error:" give the reason after the name of the node.
     """
-    text = re.sub(
-        r"\AGraph execution error:\s+(Detected at node (?s:.*?)\nNode: .*\n)?", "", str(error)
-    )
-    text = re.sub(r"\A\d+ root error.*\n", "", text)
-    return text.strip().partition("\n")[0].rstrip(".")
+    before = r"Graph execution error:\s+|Detected at node (?s:.*?)\nNode: .*\n|\d+ root error.*\n"
+    return re.sub(rf"\A({before})+", "", str(error)).strip().partition("\n")[0].rstrip(".")
 
 
 # TensorFlow's messages about a model, a cost or an optimizer of another graph than the session's
@@ -92,8 +88,8 @@ class _Failure:
 
     def __init__(self, shell, notebook, ran, error):
         self.shell, self.error, self.namespace = shell, error, shell.user_ns
-        *self.ran, self.source = (source for _, source in ran)
-        self.above, self.cell = split(notebook, ran)
+        *self.ran, self.source = (cell.source for cell in ran)
+        self.above, self.is_in_file = provenance.split(notebook, ran)
         self.frames = list(traceback.walk_tb(error.__traceback__))
         # the notebook's own: (frame, number of its line)
         self.ours = [(f, line) for f, line in self.frames if f.f_globals is self.namespace]
@@ -147,7 +143,7 @@ class _Failure:
         )
 
     def origins(self, names):
-        return origins(names, self.above, self.namespace)
+        return provenance.origins(names, self.above, self.namespace)
 
     def maker(self, name):
         """Return the nearest cell above this one that gives a name its value, or None."""
@@ -185,7 +181,7 @@ class _Failure:
         if maker := self.maker(name):
             return self.of_missing(name, maker, cells)
         what = "run the cells above this one first, in their order"
-        if self.cell:
+        if self.is_in_file:
             what = f"no cell above this one makes {name}, check its spelling"
         return [f"{self.error}: {what}"]
 
@@ -249,7 +245,7 @@ class _Failure:
             return []
         if advice := self.of_line():
             return advice
-        if has_blank(self.source) or not self.cell:
+        if has_blank(self.source) or not self.is_in_file:
             return []
         return self.of_type(cells) or self.of_any_answer()
 
@@ -297,7 +293,8 @@ class _Failure:
             if frame is self.ours[0][0]:
                 if in_blank(self.source, line):
                     return [f"Line {line} is your answer: correct it, and run this cell again"]
-            elif complaint(name, self.namespace.get(name)) is None and has_blank(source_of(frame)):
-                cell = self.maker(name) or name
+                continue
+            cell, tested = self.maker(name), complaint(name, self.namespace.get(name)) is not None
+            if cell and has_blank(cell.source) and not tested:
                 return [f"Correct line {line} of {cell}, run it, then this one again"]
         return []

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from nst.core.config import PROJECT
-from nst.lab.diagnosis import show
+from nst.lab.diagnosis import show_errors
 from nst.lab.provenance import notebook_of
 
 # For IPython, which reads it from the environment's folder etc/ when a kernel starts, whatever
@@ -37,22 +37,14 @@ def write_config(prefix=sys.prefix, project=PROJECT):
 def load_ipython_extension(shell):
     """Explain names that are missing because a kernel was started anew; `set_up` takes over."""
 
-    def explain(shell, kind, error, traceback, tb_offset=None):
-        try:
-            ours = "set_up(" in notebook_of(shell).read_text(encoding="utf-8")
-        except (OSError, ValueError):
-            ours = False
-        if not ours:
-            return shell.showtraceback((kind, error, traceback), tb_offset=tb_offset)
-        return show(
-            shell,
-            error,
-            [
-                f"{kind.__name__}: {error}",
-                "",
-                "This kernel has not run the cells above: run them first, in their order",
-                "(in JupyterLab: menu Run, Run All Above Selected Cell)",
-            ],
-        )
+    def lines_of(error):
+        if "set_up(" not in notebook_of(shell).read_text(encoding="utf-8"):
+            return None
+        return [
+            f"{type(error).__name__}: {error}",
+            "",
+            "This kernel has not run the cells above: run them first, in their order",
+            "(in JupyterLab: menu Run, Run All Above Selected Cell)",
+        ]
 
-    shell.set_custom_exc((NameError, ModuleNotFoundError), explain)
+    show_errors(shell, (NameError, ModuleNotFoundError), lines_of)

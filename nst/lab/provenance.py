@@ -1,7 +1,6 @@
 """The cells that gave a cell's names their values."""
 
 import dis
-import inspect
 import io
 import os
 import re
@@ -17,10 +16,11 @@ from nst.lab.notebook import cells
 
 
 class Cell(NamedTuple):
-    """A code cell of a notebook, and the nearest heading above it ("" if it is not known)."""
+    """A code cell of a notebook, with the nearest heading above it ("" if it is not known)."""
 
-    heading: str
+    id: str | None
     source: str
+    heading: str = ""
 
     def __str__(self):
         """Name the cell to a reader: by its heading and its first line of code."""
@@ -30,15 +30,11 @@ class Cell(NamedTuple):
 
 
 def record_cells(shell):
-    """Keep, from now on, (id or None, source) of each cell that an IPython shell runs.
-
-    Returns:
-    the list of them, the cell under way last
-    """
+    """Return the list of Cells that an IPython shell runs from now on, the one under way last."""
     if not hasattr(shell, "cells_run"):
         shell.cells_run = ran = []
         shell.events.register(
-            "pre_run_cell", lambda info: ran.append((getattr(info, "cell_id", None), info.raw_cell))
+            "pre_run_cell", lambda info: ran.append(Cell(info.cell_id, info.raw_cell))
         )
     return shell.cells_run
 
@@ -57,48 +53,38 @@ def notebook_of(shell, name=""):
 def split(notebook, ran):
     """Split a notebook at the cell that was run last.
 
-    What was run counts, even if the file has an older text of it, or another name by now.
-
     Arguments:
-    notebook -- path of the file
-    ran -- list of (id or None, source), as from `record_cells`
+    notebook -- path of the file, which may have been renamed, or have an older text of a cell
+    ran -- list of Cells, as from `record_cells`
 
     Returns:
-    above -- list of the Cells above it: if the file does not have it, all of the file, or those
-        that were run if the file has none of them
-    cell -- the Cell; None if the file does not have it
+    above -- list of the Cells above it, as they were run: all that are known if the file does not
+        have this one
+    known -- True if the file has it
     """
-    *before, (cell_id, source) = ran
-    in_file = _cells_of(notebook, {cell: text for cell, text in ran if cell})
-    has_id = cell_id is not None and cell_id in dict(in_file)
-    for place, (other_id, cell) in enumerate(in_file):
-        if other_id == cell_id if has_id else cell.source == source:
-            return [cell for _, cell in in_file[:place]], cell
-    last_run = {cell or text: text for cell, text in before}
-    if not before or {cell.source for _, cell in in_file}.intersection(last_run.values()):
-        return [cell for _, cell in in_file], None
-    return [Cell("", text) for text in last_run.values()], None
-
-
-def _cells_of(notebook, latest):
-    """Return (id, Cell) of each code cell of a notebook's file, [] if it cannot be read.
-
-    Arguments:
-    latest -- dict from id to the text that was run last
-    """
-    heading, found = "", []
+    latest = {cell.id or cell.source: cell for cell in ran}
     try:
-        in_file = list(cells(notebook))
+        in_file = [
+            cell._replace(source=latest.get(cell.id, cell).source) for cell in _read_cells(notebook)
+        ]
     except (OSError, ValueError):
-        return []
-    for cell in in_file:
-        if cell["cell_type"] == "markdown":
-            headings = [line for line in cell["source"].splitlines() if line.startswith("#")]
-            heading = headings[-1].lstrip("# ") if headings else heading
-        elif cell["cell_type"] == "code":
-            text = latest.get(cell.get("id"), cell["source"])
-            found.append((cell.get("id"), Cell(heading, text)))
-    return found
+        in_file = []
+    this = ran[-1]
+    by_id = [place for place, cell in enumerate(in_file) if this.id and cell.id == this.id]
+    by_text = [place for place, cell in enumerate(in_file) if cell.source == this.source]
+    for place in by_id or by_text:
+        return in_file[:place], True
+    return in_file or list(latest.values())[:-1], False
+
+
+def _read_cells(notebook):
+    """Yield the code Cells of a notebook's file; raises OSError or ValueError."""
+    heading = ""
+    for cell in cells(notebook):
+        if cell["cell_type"] == "code":
+            yield Cell(cell.get("id"), cell["source"], heading)
+        elif headings := re.findall(r"^#+ *(.+)", cell["source"], re.MULTILINE):
+            heading = headings[-1]
 
 
 def made_by(source):
@@ -167,14 +153,6 @@ def origins(names, above, namespace):
         elif name in makers:
             waiting |= needed_by(above[makers[name]].source) - found
     return {name: above[makers[name]] for name in sorted(found & makers.keys(), key=makers.get)}
-
-
-def source_of(function):
-    """Return the source, as it was run, of a function or of a frame's; "" if it is not known."""
-    try:
-        return inspect.getsource(function)
-    except (OSError, TypeError):
-        return ""
 
 
 def complaint(name, function):
