@@ -39,8 +39,8 @@ $(error make $(GOAL) does not take $(WRONG)=$(if $(MEANT), (did you mean $(MEANT
 endif
 WRONG := $(firstword $(filter-out $(TARGETS) $(VENV)/%,$(MAKECMDGOALS)))
 ifneq ($(WRONG),)
-$(error make does not know the target $(WRONG): a picture is given as make $(GOAL) CONTENT=$(WRONG), \
-  and make help lists the targets)
+PICTURE := $(if $(findstring .,$(WRONG)),a picture is given as make $(GOAL) CONTENT=$(WRONG); )
+$(error make does not know the target $(WRONG): $(PICTURE)make help lists the targets)
 endif
 
 # What is given as NAME=value reaches Python by the environment, letter by letter: neither make nor

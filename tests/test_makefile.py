@@ -102,7 +102,7 @@ def test_what_make_passes_on_is_what_nst_run_takes():
             "paint my.jpg",
             r"know the target my\.jpg: a picture is given as make paint CONTENT=my\.jpg",
         ),
-        ("pant", "know the target pant: .* make help lists the targets"),
+        ("pant", "know the target pant: make help lists the targets"),
     ],
 )
 def test_what_make_does_not_know_is_refused_by_name(tmp_path, arguments, message):
