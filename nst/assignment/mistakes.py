@@ -3,18 +3,57 @@
 A table is a dictionary from a mistake to what it computes. Its first row is the right way, whose
 name is the hint for those mistakes that have none of their own ("mistake. hint"). If a value is
 wrong, the mistake (or the combination of mistakes) that computes exactly this value is the one that
-was made. The process of a submission cannot read this file, which holds right answers.
+was made, if need be with a wrong factor, which is found by a search. The process of a submission
+cannot read this file, which holds right answers.
 """
 
 from itertools import product
-from math import prod
 
 import numpy as np
 
 from nst.assignment.reference import allclose32, descend, gram, stand_in_cost, unroll
 from nst.assignment.spec import LAYER_COUNT, STEPS
 
+CONTENT_FRACTION = "The fraction is 1 / (4 * n_H * n_W * n_C), with brackets."
+LAYER_FRACTION = "The fraction is 1 / (4 * n_C**2 * (n_H*n_W)**2), with brackets."
+COMPARED_WITH_ITSELF = "An image is compared with itself, or // makes the fraction 0."
+NO_RUN = "a_S must be numbers, sess.run(out), and a_G the tensor out."
 THE_MEAN = "you took the mean, not the sum"
+HALVED = "it is halved once too often. Look for tf.nn.l2_loss, which halves, or a 2 too many."
+NO_QUARTER = "the 1/4 is forgotten"
+ZERO = {  # why a function gives 0
+    "compute_content_cost": COMPARED_WITH_ITSELF,
+    "compute_layer_style_cost": COMPARED_WITH_ITSELF,
+    "compute_style_cost": NO_RUN,
+}
+FACTORS = {  # what the right factor is, then names of wrong ones
+    "compute_content_cost": {
+        "": CONTENT_FRACTION,
+        "4": NO_QUARTER,
+        "0.5": HALVED,
+        "4 * n_H * n_W * n_C": "the fraction is forgotten",
+        "4 / n_H / n_W / n_C": f"{THE_MEAN}, and {NO_QUARTER}",
+        "1 / n_H / n_W / n_C": f"{THE_MEAN}. Take tf.reduce_sum, as tf.reduce_mean also divides by "
+        "the number of entries, or leave out the square of the denominator: that is the fraction "
+        "of the style cost.",
+    },
+    "gram_matrix": {"": "The Gram matrix has no fraction; that comes in compute_layer_style_cost."},
+    "compute_layer_style_cost": {
+        "": LAYER_FRACTION,
+        "4": NO_QUARTER,
+        "0.5": HALVED,
+        "0.25": "the 4 is squared too",
+        "4 * n_H**2 * n_W**2 * n_C**2": "the fraction is forgotten",
+        "1 / n_C**2": f"{THE_MEAN}. Only the fraction multiplies the sum of squares; "
+        "tf.reduce_mean also divides by n_C².",
+        "0.25 * n_H * n_W * n_C": "you wrote * 2 instead of ** 2",
+    },
+    "compute_style_cost": {
+        "": "It has no factor besides coeff times each layer's cost.",
+        "0.2": "it is divided by the number of layers. The weights already add up to 1.",
+    },
+    "total_cost": {"": "J is alpha * J_content + beta * J_style, and nothing else."},
+}
 
 
 def find_mistakes(name, values, samples):
@@ -25,42 +64,81 @@ def find_mistakes(name, values, samples):
     Returns:
     tuple of sentences, "mistake. hint"; None if no combination gives the values
     """
-    ways = None
-    for value, sample in zip(values, samples, strict=True):
-        computed = MISTAKES[name](*(np.asarray(array, float) for array in sample))
-        ways = [
-            way
-            for way in (computed if ways is None else ways)
-            if allclose32(np.abs(value), np.abs(computed[way]))
-        ]
+    if name in ZERO and not any(map(np.any, values)):
+        return (f"it is always 0. {ZERO[name]}",)
+    samples = [[np.asarray(array, float) for array in sample] for sample in samples]
+    tables, ways = [MISTAKES[name](*sample) for sample in samples], []
+    for way in tables[0]:
+        ratios = [_ratio(value, t[way]) for value, t in zip(values, tables, strict=True)]
+        factor = _factor(ratios, [_sizes(name, sample) for sample in samples])
+        if factor == "1":
+            ways.append(way)
+        elif factor and name in FACTORS:
+            ways.append((*way, _factor_sentence(factor, bool(way), FACTORS[name])))
     return min(ways, key=len, default=None)
 
 
-def _rows(table):
-    """List the rows of a table, each mistake with a hint, and the right way without a name."""
+def _ratio(value, other):
+    """Return the number by which `other` is multiplied in `value`, without its sign, or NaN."""
+    if allclose32(value, other):
+        return 1.0
+    ratio = np.sum(value * other) / np.sum(other**2) if np.shape(value) == np.shape(other) else 0
+    return np.abs(ratio) if ratio and allclose32(value, ratio * other) else np.nan
+
+
+def _sizes(name, sample):
+    """Return the dimensions that a factor may have."""
+    if name == "gram_matrix":
+        return {"n_C": sample[0].shape[0], "(n_H*n_W)": sample[0].shape[1]}
+    shape = sample[-1].shape if name in ("compute_content_cost", "compute_layer_style_cost") else ()
+    return dict(zip(("n_H", "n_W", "n_C"), shape[1:], strict=False))
+
+
+def _factor(ratios, sizes):
+    """Write ratios as one product of a number and powers of dimensions, or return "".
+
+    With powers, the number is a power of 2: any number would fit too much.
+    """
+    powers = product(range(-4, 5), repeat=len(sizes[0]))
+    powers = np.array(sorted(powers, key=lambda found: np.abs(found).sum()))
+    numbers = ratios / np.exp(powers @ np.log([[*each.values()] for each in sizes]).T)
+    exponents = np.log2(numbers[:, 0])
+    is_one = np.ptp(numbers, axis=1) < 1e-3 * numbers[:, 0]
+    is_one[1:] &= np.abs(exponents - np.round(exponents))[1:] < 1e-3
+    if not is_one.any():
+        return ""
+    number, found = numbers[is_one][0][0], powers[is_one][0]
+    above, below = [], []
+    for name, power in zip(sizes[0], found, strict=True):
+        side = above if power > 0 else below
+        side += [name if abs(power) == 1 else f"{name}**{abs(power)}"] if power else []
+    if not above or abs(number - 1) > 1e-3:
+        above.insert(0, f"{number:.4g}" if abs(number - 1) > 1e-3 else "1")
+    return " / ".join([" * ".join(above), *below])
+
+
+def _factor_sentence(factor, is_also, names):
+    if factor in names:
+        return names[factor] if ". " in names[factor] else f"{names[factor]}. {names['']}"
+    before = "the result is multiplied by" if is_also else "it is the right value times"
+    return f"{before} {factor}. {names['']}"
+
+
+def _ways(table):
+    """Key a table by tuples of mistakes with their hints, the right way by ()."""
     (hint, right), *wrong = table.items()
-    return [("", right), *((n if ". " in n else f"{n}. {hint}", value) for n, value in wrong)]
+    return {(): right} | {(n if ". " in n else f"{n}. {hint}",): value for n, value in wrong}
 
 
-def _combine(*tables, so_far=""):
-    """Multiply the values of rows, one of each table: {mistakes: product}."""
-    ways = {}
-    for way in product(*map(_rows, tables)):
-        names, values = zip(*way, strict=True)
-        ways[tuple(filter(None, (so_far, *names)))] = prod(values)
-    return ways
+def _cost(matrices, fraction, fractions):
+    """Combine the steps of a cost: matrices X and Y, and the distance of their entries.
 
-
-def _cost(matrices, mean, fractions):
-    """Combine the steps of a cost: matrices X and Y, the distance of their entries, a fraction.
-
-    `mean` is advice for a cost that is too small by the number of entries.
+    `fractions` are wrong ones that are not a number and powers of dimensions times the right one.
     """
     ways = {}
-    for mistake, (X, Y) in _rows(matrices):
+    for way, (X, Y) in _ways(matrices).items():
         distances = {
             "In this order: subtract, square each entry, sum.": np.sum((X - Y) ** 2),
-            "it is always 0. An image is compared with itself, or // makes the fraction 0.": 0.0,
             "the difference is not squared": np.sum(X - Y),
             "absolute values are summed, not squares": np.sum(np.abs(X - Y)),
             "the sum is squared, not its terms": np.sum(X - Y) ** 2,
@@ -71,14 +149,9 @@ def _cost(matrices, mean, fractions):
             "only one of the two images is used, the second": np.sum(Y**2),
             "the images are multiplied, not subtracted": np.sum(X * Y),
         }
-        sums = {
-            "Take tf.reduce_sum of tf.square.": 1,
-            f"{THE_MEAN}. {mean}": 1 / X.size,
-            "it is halved once too often. Look for tf.nn.l2_loss, which halves, or a 2 too many.": 1
-            / 2,
-        }
-        ways |= _combine(distances, sums, fractions, so_far=mistake)
-    return ways
+        ways |= {way + more: fraction * d for more, d in _ways(distances).items()}
+    X, Y = next(iter(matrices.values()))
+    return ways | {(name,): np.sum((X - Y) ** 2) * other for name, other in fractions.items()}
 
 
 def _scramble(a):
@@ -92,23 +165,12 @@ def _content(a, b):
         "a_C and a_G are unrolled differently, a_C without transpose": (_scramble(a), unroll(b)),
         "a_C and a_G are unrolled differently, a_G without transpose": (unroll(a), _scramble(b)),
     }
-    fractions = {
-        "The fraction is 1 / (4 * n_H * n_W * n_C), with brackets.": 1 / (4 * h * w * c),
-        "the 1/4 is forgotten": 1 / (h * w * c),
-        "you took 1/2 instead of 1/4": 1 / (2 * h * w * c),
-        "only the 1/4 of the fraction is there": 1 / 4,
-        "the fraction is forgotten": 1,
-        "n_C is forgotten": 1 / (4 * h * w),
-        "n_H * n_W is forgotten": 1 / (4 * c),
-        "it multiplies by n_H * n_W * n_C": h * w * c / 4,
-        "dimensions are added, not multiplied": 1 / (4 * (h + w + c)),
-        "dimensions are added, not multiplied, after 4 * n_H": 1 / (4 * h + w + c),
+    added = {
+        f"dimensions are added, not multiplied. {CONTENT_FRACTION}": 1 / (4 * (h + w + c)),
+        f"dimensions are added, not multiplied, after 4 * n_H. {CONTENT_FRACTION}": 1
+        / (4 * h + w + c),
     }
-    mean = (
-        "Take tf.reduce_sum, as tf.reduce_mean also divides by the number of entries, or leave out "
-        "the square of the denominator: that is the fraction of the style cost."
-    )
-    return _cost(matrices, mean, fractions)
+    return _cost(matrices, 1 / (4 * h * w * c), added)
 
 
 def _layer(factor, a, b):
@@ -134,35 +196,18 @@ def _layer(factor, a, b):
             unroll(b),
         ),
     }
-    fractions = {
-        "The fraction is 1 / (4 * n_C² * (n_H*n_W)²), with brackets.": 1
-        / (4 * c**2 * (h * w) ** 2),
-        "the 1/4 is forgotten": 1 / (c * h * w) ** 2,
-        "you took 1/2 instead of 1/4": 1 / (2 * c**2 * (h * w) ** 2),
-        "the 4 is squared too": 1 / (4 * c * h * w) ** 2,
-        "n_C is not squared": 1 / (4 * c * (h * w) ** 2),
-        "n_H*n_W is not squared": 1 / (4 * c**2 * h * w),
-        "neither n_C nor n_H*n_W is squared": 1 / (4 * c * h * w),
-        "n_C² is forgotten": 1 / (4 * (h * w) ** 2),
-        "(n_H*n_W)² is forgotten": 1 / (4 * c**2),
-        "only the 1/4 of the fraction is there": 1 / 4,
-        "the fraction is forgotten": 1,
-        "you wrote * 2 instead of ** 2": 1 / (16 * c * h * w),
-        "n_H is not squared": 1 / (4 * c**2 * h * w**2),
-        "n_W is not squared": 1 / (4 * c**2 * h**2 * w),
-        "it multiplies by n_C² * (n_H*n_W)²": (c * h * w) ** 2 / 4,
-        "dimensions are added, not multiplied": 1 / (4 * c**2 * (h + w) ** 2),
-        "dimensions are added, not multiplied, all three": 1 / (4 * (h + w + c) ** 2),
+    added = {
+        f"dimensions are added, not multiplied. {LAYER_FRACTION}": 1 / (4 * c**2 * (h + w) ** 2),
+        f"dimensions are added, not multiplied, all three. {LAYER_FRACTION}": 1
+        / (4 * (h + w + c) ** 2),
     }
-    mean = "Only the fraction multiplies the sum of squares; tf.reduce_mean also divides by n_C²."
-    return _cost(matrices, mean, fractions)
+    return _cost(matrices, 1 / (4 * c**2 * (h * w) ** 2), added)
 
 
 def _gram(A):
     n_C, N = A.shape
     products = {
         "Entry (i, j) is the dot product of channels i and j, the rows i and j of A.": gram(A),
-        "it is always 0": 0 * gram(A),
         "it is the Gram matrix of the wrong side. Channels are rows: A times its transpose.": A.T
         @ A,
         "you took a reshape, not the transpose. tf.reshape mixes the rows: take tf.transpose.": A
@@ -175,15 +220,7 @@ def _gram(A):
         "A is squared first": gram(A**2),
         "the rows are normalized": gram(A / np.linalg.norm(A, axis=1, keepdims=True)),
     }
-    divisors = {
-        "The Gram matrix has no fraction; that comes in compute_layer_style_cost.": 1,
-        "it is halved": 1 / 2,
-        "it is divided by n_H*n_W": 1 / N,
-        "it is divided by n_C": 1 / n_C,
-        "it is divided by n_C*n_H*n_W": 1 / (n_C * N),
-        "it is divided by 2*n_C*n_H*n_W": 1 / (2 * n_C * N),
-    }
-    return _combine(products, divisors)
+    return _ways(products)
 
 
 def _style(secret, weights, *activations):
@@ -197,16 +234,15 @@ def _style(secret, weights, *activations):
         ],
     }
     ways = {}
-    for mistake, images in _rows(arguments):
+    for way, images in _ways(arguments).items():
         costs = np.array([stand_in_cost(secret, *pair) for pair in images])
-        ways |= _combine(_layer_sums(costs, weights), so_far=mistake)
+        ways |= {way + more: J for more, J in _ways(_layer_sums(costs, weights)).items()}
     return ways
 
 
 def _layer_sums(J, w):
     return {
         "Each pass adds (+=) coeff times the layer's cost; return comes after the loop.": J @ w,
-        "it is always 0. a_S must be numbers, sess.run(out), and a_G the tensor out.": 0.0,
         "the layers' weights are forgotten": J.sum(),
         "0.2, or a mean, is used instead of each layer's own weight": 0.2 * J.sum(),
         "only the last layer counts": J[-1] * w[-1],
@@ -218,7 +254,6 @@ def _layer_sums(J, w):
         "the layers' weights are squared": J @ w**2,
         "the sum so far is multiplied by coeff again in each pass": J @ np.cumprod(w[::-1])[::-1],
         "costs are multiplied, not added": np.prod(J * w),
-        "it is divided by the number of layers. The weights already add up to 1.": J @ w / len(J),
         "J_style does not start at 0": 1 + J @ w,
     } | {
         f"only {n} of {LAYER_COUNT} layers count. Loop over all of STYLE_LAYERS.": J[:n] @ w[:n]
@@ -230,7 +265,6 @@ def _total(c, s, a, b):
     arguments = "The arguments alpha and beta may have other values than their defaults."
     totals = {
         "J is alpha * J_content + beta * J_style.": a * c + b * s,
-        "it is always 0": 0.0,
         "alpha and beta are swapped": b * c + a * s,
         "alpha and beta are forgotten": c + s,
         "alpha is forgotten": c + b * s,
@@ -249,12 +283,11 @@ def _total(c, s, a, b):
         "the products are multiplied": a * c * b * s,
         "weights are added, not multiplied": a + c + b + s,
         "it is divided by alpha + beta": (a * c + b * s) / (a + b),
-        "it is divided by 2": (a * c + b * s) / 2,
         f"10 is used instead of alpha. {arguments}": 10 * c + b * s,
         f"40 is used instead of beta. {arguments}": a * c + 40 * s,
         f"10 and 40 are used instead of alpha and beta. {arguments}": 10 * c + 40 * s,
     }
-    return _combine(totals)
+    return _ways(totals)
 
 
 def _training(rate, noise, goal):
@@ -284,7 +317,7 @@ def _training(rate, noise, goal):
     for n in (STEPS - 1, STEPS + 1, 2 * STEPS, 20, 200):
         mistake = f"{n} steps run when num_iterations is {STEPS}"
         images[f"{mistake}. Run train_step once in each pass."] = after(n, n)
-    return {(name,) if name else (): image for name, image in _rows(images)}
+    return _ways(images)
 
 
 MISTAKES = {

@@ -67,7 +67,7 @@ RIGHT = {
 
 
 def right_value(name, sample):
-    """Compute what a function should give for a sample of nst.assignment.verdict.draw."""
+    """Compute what a function should give for a sample of nst.assignment.samples.draw."""
     return RIGHT[name](*(np.asarray(array, float) for array in sample))
 
 

@@ -35,7 +35,7 @@ def attempt(name, target, samples, namespace=None):
     Arguments:
     name -- key of PARAMETERS
     target -- the function
-    samples -- list of lists of arrays, from nst.assignment.verdict.draw
+    samples -- list of lists of arrays, from nst.assignment.samples.draw
     namespace -- globals of the notebook, if they may differ from those of `target`
 
     Returns:
@@ -149,10 +149,11 @@ def run(session, output):
     return session.run(output)
 
 
-def _add_gradient(session, output, arguments, arrays):
-    gradients = tf.gradients(output, list(arguments))
-    if None not in gradients:
-        arrays["gradient"] = np.array(session.run(list(map(tf.convert_to_tensor, gradients))))
+def gradients_of(session, output, arguments):
+    """Compute the gradients of a tensor by each of the arguments: an array, of zeros if none."""
+    with session.graph.as_default():
+        gradients = tf.gradients(output, list(arguments), unconnected_gradients="zero")
+        return np.array(session.run(list(map(tf.convert_to_tensor, gradients))))
 
 
 def _try_tensors(target, session, samples, arrays, spaces):
@@ -160,7 +161,7 @@ def _try_tensors(target, session, samples, arrays, spaces):
         inputs = [tf.constant(array) for array in sample]
         output = target(*inputs)
         arrays[f"value{i}"] = run(session, output)
-    _add_gradient(session, output, inputs[-1:], arrays)
+    arrays["gradient"] = gradients_of(session, output, inputs[-1:])
 
 
 def _try_layer(target, session, samples, arrays, spaces):
@@ -171,7 +172,7 @@ def _try_layer(target, session, samples, arrays, spaces):
             # an array, as compute_style_cost passes it, or a tensor, as in the check cell
             output = target(a_S if i % 2 else tf.constant(a_S), generated)
         arrays[f"value{i}"] = run(session, output)
-    _add_gradient(session, output, [generated], arrays)
+    arrays["gradient"] = gradients_of(session, output, [generated])
 
 
 def _try_style(target, session, samples, arrays, spaces):
@@ -188,7 +189,7 @@ def _try_style(target, session, samples, arrays, spaces):
         for image, generated in zip(images, activations[1::2], strict=True):
             session.run(image.assign(generated))
         arrays[f"value{i}"] = run(session, output)
-    _add_gradient(session, output, [model[names[-1]]], arrays)
+    arrays["gradient"] = gradients_of(session, output, [model[names[-1]]])
 
 
 def _stand_in_gram(factor, own, A, *_):
@@ -231,7 +232,7 @@ def _try_total(target, session, samples, arrays, spaces):
     costs, weights = [tf.constant(n, tf.float32) for n in samples[-1][:2]], samples[-1][2:]
     J = target(*costs, *map(float, weights))
     arrays[f"value{len(samples) - 1}"] = run(session, J)
-    _add_gradient(session, J, costs, arrays)
+    arrays["gradient"] = gradients_of(session, J, costs)
     arrays["defaults"] = _number_or_run(session, target(1.0, 2.0))
 
 

@@ -63,6 +63,9 @@ def read_cells(name, data):
     cells = _of_script(name, text) if is_script else _of_notebook(name, text)
     if len(cells) > CELL_LIMIT:
         raise ValueError(f"{name} has {len(cells):,} cells: hand in at most {CELL_LIMIT:,}")
+    text = "\n".join(cell.source for cell in cells if cell.is_code)
+    if sum(sign in text for sign in TF2_SIGNS) >= 2:
+        raise ValueError(TENSORFLOW_2)
     return cells
 
 
@@ -90,6 +93,7 @@ def _of_notebook(name, text):
             source, kind = "".join(cell.get("source", cell.get("input", ""))), cell.get("cell_type")
             number += kind == "code"
             title = f"cell {number}" if kind == "code" else f"a {kind} cell"
+            source = re.sub(r"\A(\s*\n)+", "", source)  # as IPython does, before it counts lines
             cells.append(Cell(title, source, is_code=kind == "code"))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise ValueError(f"{name} cannot be read as a notebook: save it again") from None
@@ -169,12 +173,6 @@ def why_missing(name, cells, problems):
                 "left margin, and leave out self."
             )
     return ". ".join(["no cell defines it", *problems, ""]).strip()
-
-
-def is_tensorflow_2_edition(cells):
-    """Return whether these cells are of the course's later edition, for TensorFlow 2."""
-    text = "\n".join(cell.source for cell in cells if cell.is_code)
-    return sum(sign in text for sign in TF2_SIGNS) >= 2
 
 
 def files_named(cells):

@@ -7,8 +7,8 @@ inputs that nobody can know beforehand. Its training runs for one step, on a min
 import hashlib
 import json
 import os
-import queue
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
@@ -34,8 +34,7 @@ NO_BUBBLEWRAP = (
 def grade_all(submissions, limit, jobs, show):
     """Grade submissions, several at a time.
 
-    Ctrl-C is queued as an event like the end of a submission, and the one loop waits for both; a
-    KeyboardInterrupt could fire inside a lock or a finally.
+    Ctrl-C sets an Event; a KeyboardInterrupt could fire inside a lock or a finally.
 
     Arguments:
     submissions -- list of (path, folder that its links must not leave)
@@ -46,29 +45,24 @@ def grade_all(submissions, limit, jobs, show):
     Returns:
     whether all were graded, and Ctrl-C did not end it
     """
-    jobs, events = jobs or os.cpu_count() or 1, queue.SimpleQueue()
-    with on_interrupt(lambda *_: events.put(None)), ThreadPoolExecutor(jobs) as threads:
-        from nst.grading.grader import Grader  # imports TensorFlow
+    stop = threading.Event()
+    with (
+        on_interrupt(lambda *_: stop.set()),
+        ThreadPoolExecutor(jobs or os.cpu_count() or 1) as threads,
+    ):
+        from nst.grading.grader import Grader, GradingEnded  # imports TensorFlow
 
         try:
-            grader = Grader(limit)
+            grader = Grader(limit, stop)
         except OSError as error:
             reason = error.strerror or error
             sys.exit(f"nothing can be graded here ({reason}): free some disk space, and try again")
         with grader:
             futures = [threads.submit(grader.grade, *submission) for submission in submissions]
-            for future in futures:
-                future.add_done_callback(events.put)
-            shown = 0
-            while shown < len(futures) and events.get() is not None:
-                while shown < len(futures) and futures[shown].done():
-                    show(shown, futures[shown].result())
-                    shown += 1
-            for number in range(shown, len(futures)):  # after Ctrl-C
-                if futures[number].done():
-                    show(number, futures[number].result())
-                futures[number].cancel()
-    return shown == len(submissions)
+            for number, future in enumerate(futures):
+                with suppress(GradingEnded):
+                    show(number, future.result())
+            return not stop.is_set()
 
 
 def main(arguments=None):

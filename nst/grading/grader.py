@@ -3,22 +3,20 @@
 This process runs no line of a submission, and parses none.
 """
 
-import threading
+import secrets
+import tempfile
+import time
+from pathlib import Path
 
-import numpy as np
-
-from nst.assignment.hints import DIES
+from nst.assignment.samples import draw_all
 from nst.assignment.spec import FUNCTIONS, TRAINING
-from nst.assignment.verdict import draw, judge
+from nst.assignment.verdict import judge
 from nst.core.tensorflow import import_tensorflow
 from nst.grading import training_check
-from nst.grading.protocol import WALL_CLOCK_FACTOR
-from nst.grading.sandbox import Sandbox, SandboxDied, sandbox_files
+from nst.grading.sandbox import Sandbox, fill_stage, remove
 from nst.grading.submissions import read_bytes
 
-NOTEBOOK_LIMIT = 40  # seconds by the clock for a notebook, as a multiple of a function's limit
-GRACE = 3  # seconds beyond its limits after which a process is ended
-SANDBOXES = 6  # for one submission, which may end each of them
+START, SUBMISSION_LIMIT = 60, 40  # seconds by the clock, and a multiple of a function's limit
 
 
 class GradingEnded(Exception):
@@ -28,33 +26,24 @@ class GradingEnded(Exception):
 class Grader:
     """Grades submissions; several threads may use it. A context manager, which ends what runs."""
 
-    def __init__(self, limit):
-        """Allow `limit` seconds of CPU time for a function; raise OSError if the disk is full."""
+    def __init__(self, limit, stop):
+        """Prepare to grade; raise OSError if the disk is full.
+
+        Arguments:
+        limit -- seconds of CPU time for a function
+        stop -- Event that ends the grading, set by whoever wants that, and at the end
+        """
         import_tensorflow().logging.set_verbosity("ERROR")
-        self.limit, self.files = limit, sandbox_files()
-        self._lock, self._sandboxes, self._has_ended = threading.Lock(), [], False
+        self._limit, self._stop = limit, stop
+        self._stage = Path(tempfile.mkdtemp(prefix="nst-grade-"))
+        fill_stage(self._stage)
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        with self._lock:
-            self._has_ended = True
-        for sandbox in self._sandboxes:
-            sandbox.stop()
-
-    def new_sandbox(self):
-        """Start a sandbox; the calling thread must outlive it, as to bubblewrap it is its parent.
-
-        Raises GradingEnded, or OSError if it does not start.
-        """
-        with self._lock:
-            if self._has_ended:
-                raise GradingEnded
-            sandbox = Sandbox(self.files)
-            self._sandboxes.append(sandbox)
-        sandbox.warm()
-        return sandbox
+        self._stop.set()
+        remove(self._stage)
 
     def grade(self, path, folder=None):
         """Grade one file; whatever it does becomes its rows.
@@ -67,100 +56,68 @@ class Grader:
         list of dicts: function; verdict, "pass" or "fail"; diagnosis, or a note; follows, the
         function whose mistake alone makes this one fail, or ""
 
-        Raises GradingEnded if the grader was left in the meantime.
+        Raises GradingEnded if it was stopped in the meantime.
         """
-        examination = None
         try:
-            examination = Examination(self, path.name, read_bytes(path, folder))
-            rows = examination.rows()
-        except GradingEnded:
-            raise
+            return self._rows(path.name, read_bytes(path, folder))
         except ValueError as error:
-            rows = _same_for_all(f"{error}.")
+            return _same_for_all(f"{error}.")
         except OSError as error:
             reason = f"it could not be graded here ({error.strerror or error}): grade it again."
-            rows = _same_for_all(reason)
-        except Exception as error:
-            rows = _same_for_all(_broken(error))
-        finally:
-            if examination:
-                examination.stop()
-        if self._has_ended:
+            return _same_for_all(reason)
+
+    def _rows(self, name, data):
+        seed = secrets.randbits(64)  # nobody can know the inputs beforehand
+        request, samples = {"name": name, "limit": self._limit, "seed": seed}, draw_all(seed)
+        training, answers = self._answers(request, data)
+        found = {f: _judged(judge, f, samples[f], *answers[f]) for f in FUNCTIONS}
+        failed = [function for function, diagnosis in found.items() if diagnosis]
+        last = _judged(training_check.judge, *training, seed, failed)
+        last = (last,) if isinstance(last, str) else last
+        return [*(_row(*each) for each in found.items()), _row(TRAINING, *last)]
+
+    def _answers(self, request, data):
+        """Run a submission; if a function ends its process, then in a new one for those after it.
+
+        Returns:
+        training -- (fields, arrays) of its training
+        answers -- {function: (fields, arrays)}
+        """
+        end = time.monotonic() + START + SUBMISSION_LIMIT * self._limit
+        training, answers, definitions_only = None, {}, False
+        while left := [function for function in FUNCTIONS if function not in answers]:
+            asked = request | {"functions": left, "definitions_only": definitions_only}
+            (first, *found), ending = self._run(asked, data, end)
+            died = {"complaint": ending}, {}
+            if "unreadable" in first[0]:
+                raise ValueError(str(first[0]["unreadable"])[:300])
+            if found:
+                training = training or found[0]
+                answers |= zip(left, [*found[1:], died], strict=False)
+            elif not definitions_only:  # the notebook ended it
+                definitions_only = True
+                training = {"complaint": f"it does not begin: {ending}"}, {}
+            else:
+                answers |= dict.fromkeys(left, died)
+        return training, answers
+
+    def _run(self, request, data, end):
+        """Run a sandbox: see `Sandbox.finish`. Raise OSError if it does not start."""
+        if self._stop.is_set():
             raise GradingEnded
-        return rows
+        messages, ending = Sandbox(self._stage, request, data).finish(end, self._stop)
+        if self._stop.is_set():
+            raise GradingEnded
+        if not messages:
+            raise OSError("the process for it does not start")
+        return messages, ending
 
 
-class Examination:
-    """The examination of one submission, in a new sandbox each time it has ended one."""
-
-    def __init__(self, grader, name, data):
-        self._grader, self._name, self._data = grader, name, data
-        self._sandbox, self._started = None, 0
-        self._dies = ""  # how its notebook ends the process; then only its definitions run
-        self._training = None  # what the training gave: fields, arrays
-        self._rng = np.random.default_rng()  # nobody can know these inputs beforehand
-        self._seed = int(self._rng.integers(2**32))
-        self._sizes = [int(n) for n in self._rng.permutation([3, 5, 7, 11])[:3]]
-
-    def stop(self):
-        if self._sandbox:
-            self._sandbox.stop()
-
-    def rows(self):
-        """Run the notebook and its training, then try each function."""
-        found = {name: self._try(name) for name in FUNCTIONS}
-        failed = [name for name in FUNCTIONS if found[name]]
-        return [*(_row(name, found[name]) for name in FUNCTIONS), self._training_row(failed)]
-
-    def _try(self, name):
-        samples = draw(name, self._rng, self._sizes)
-        arrays = {f"{i}.{j}": a for i, sample in enumerate(samples) for j, a in enumerate(sample)}
-        try:
-            self._run_notebook()
-            seconds = WALL_CLOCK_FACTOR * self._grader.limit
-            answer = self._ask("try_function", seconds, arrays, name=name)
-        except SandboxDied as died:
-            return str(died)
-        try:
-            return judge(name, samples, *answer)
-        except Exception as error:  # it made this answer
-            return _broken(error)
-
-    def _training_row(self, failed):
-        try:
-            result = training_check.judge(*self._training, self._seed, failed)
-        except Exception as error:
-            result = training_check.TrainingResult(_broken(error))
-        return _row(TRAINING, *result)
-
-    def _ask(self, action, seconds, arrays=None, **details):
-        request = {"do": action, "limit": self._grader.limit, **details}
-        return self._sandbox.ask(request, arrays, seconds + GRACE)
-
-    def _run_notebook(self):
-        """Run the notebook up to model_nn, again in a new sandbox if its last one has ended."""
-        while self._sandbox is None or self._sandbox.gone:
-            if self._started == SANDBOXES:
-                raise SandboxDied(DIES)
-            self._sandbox = self._grader.new_sandbox()
-            self._started += 1
-            self._sandbox.hand_in(self._data)
-            details = {"name": self._name, "seed": self._seed, "definitions_only": bool(self._dies)}
-            try:
-                answer = self._ask("run_notebook", NOTEBOOK_LIMIT * self._grader.limit, **details)
-            except SandboxDied as died:
-                self._training = {"complaint": f"it does not begin: {died}"}, {}
-                if self._dies:
-                    raise
-                self._dies = str(died)
-                continue
-            if "unreadable" in answer[0]:
-                raise ValueError(str(answer[0]["unreadable"]))
-            self._training = self._training or answer
-
-
-def _broken(error):
-    return f"it broke the grader: {type(error).__name__}: {error}"[:400]
+def _judged(judgement, *answer):
+    try:
+        return judgement(*answer)
+    except Exception as error:  # the submission made this answer
+        return f"it broke the grader: {type(error).__name__}: {error}"
 
 
 def _same_for_all(diagnosis):
@@ -171,6 +128,6 @@ def _row(name, diagnosis, note="", follows=""):
     return {
         "function": name,
         "verdict": "fail" if diagnosis else "pass",
-        "diagnosis": diagnosis or note,
+        "diagnosis": str(diagnosis or note)[:1000],
         "follows": follows,
     }

@@ -6,30 +6,27 @@ limits of memory, time and file size remain: a submission could read the user's 
 
 import functools
 import os
-import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from contextlib import suppress
 from glob import glob
-from io import BytesIO
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageChops
+from PIL import Image
 
 from nst.assignment.hints import DIES, NEVER_RETURNS
+from nst.assignment.spec import FUNCTIONS
 from nst.core.config import IN_CHECKOUT, PACKAGE, PROJECT
 from nst.grading import protocol
 from nst.vgg.tiny import fake_convolutions, write_fake_vgg
 
 MASKED_DIR = PACKAGE.parent if IN_CHECKOUT else PACKAGE  # which holds solutions and tests
-WARM_LIMIT = 300  # seconds; it is an import of TensorFlow
 SCRATCH = 2**28  # bytes that a submission may write in all
 SYSTEM = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/alternatives", "/etc/fonts"]
 SYSTEM += ["/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/localtime"]
@@ -39,162 +36,95 @@ READABLE = [  # of the project: nst_utils and what it imports, and the worker
     *(f"nst/{folder}/*.py" for folder in ("core", "vgg", "lab")),
     *(
         f"nst/assignment/{name}.py"
-        for name in ("__init__", "blanks", "exercises", "hints", "spec", "trial")
+        for name in ("__init__", "blanks", "exercises", "hints", "samples", "spec", "trial")
     ),
     *(f"nst/grading/{name}.py" for name in ("__init__", "cells", "protocol", "worker")),
 ]
-MEDDLES = "it writes to the grader by itself. Leave file descriptors alone."
 # Activations of the miniature network, as multiples of those of its drawn weights, so that each
 # style layer and the content layer count alike in J; layers not named are like the one before.
 SCALES = {"conv1_1": 1, "conv2_1": 7, "conv3_1": 8, "conv4_1": 42, "conv4_2": 3000, "conv4_3": 42}
 SCALES |= {"conv5_1": 107}
 
 
-class SandboxDied(Exception):
-    """The process has ended: why, in a sentence for the student."""
-
-
 class Sandbox:
     """A process that runs one submission."""
 
-    def __init__(self, files):
-        """Start the process. `files` is what it may read: {path: bytes}, from `sandbox_files`."""
-        self.gone, self._ending = False, threading.Lock()
+    def __init__(self, stage, request, data):
+        """Start the process.
+
+        Arguments:
+        stage -- folder that it may read, filled by `fill_stage`
+        request, data -- what it gets: a dict, and the bytes of the submission
+        """
         self._home = Path(tempfile.mkdtemp(prefix="nst-grade-"))
         try:
-            for name, data in files.items():
-                path = self._home / "stage" / name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(data)
-            (self._home / "stage" / "notebooks").mkdir()  # so it is a checkout to nst.core.config
             (self._home / "work").mkdir()
-            self._start(*self._command(self._home / "stage", self._home / "work"))
+            with open(self._home / "request", "w+b") as incoming:
+                protocol.write(incoming, request)
+                incoming.write(data)
+                incoming.seek(0)
+                self._start(stage, incoming)
         except BaseException:
             remove(self._home)
             raise
 
-    def _command(self, stage, work):
-        """Return the command line, and what it calls the folders of its files and its own."""
-        command = [sys.executable, "-B", "-m", "nst.grading.worker"]
-        if not bubblewrap():
-            return command, stage, work
-        return [*bwrap_command(stage), *command], Path("/stage"), Path("/tmp")
-
-    def _start(self, command, stage, work):
+    def _start(self, stage, incoming):
+        command, work = [sys.executable, "-B", "-m", "nst.grading.worker"], self._home / "work"
+        if bubblewrap():
+            command, stage, work = [*bwrap_command(stage), *command], "/stage", Path("/tmp")
         environment = {
             "PATH": "/usr/bin:/bin",
             "HOME": str(work),
+            "TMPDIR": str(work),
             "LANG": "C.UTF-8",
             "PYTHONPATH": str(stage),
             "MPLBACKEND": "agg",
             "MPLCONFIGDIR": str(work / ".matplotlib"),
             "CUDA_VISIBLE_DEVICES": "-1",
             "TF_CPP_MIN_LOG_LEVEL": "3",
-            **({"NST_OWN_USERS": "1"} if bubblewrap() else {"TMPDIR": str(work)}),
+            **({"NST_OWN_USERS": "1"} if bubblewrap() else {}),
         }
         kept = ("TF_ENABLE_ONEDNN_OPTS", "ONEDNN_MAX_CPU_ISA", "LD_LIBRARY_PATH")
         environment |= {name: os.environ[name] for name in kept if name in os.environ}
-        self._socket, other = socket.socketpair()
-        with other:
+        with open(self._home / "answers", "wb") as answers:
             self._process = subprocess.Popen(
                 command,
                 cwd=self._home / "work",
                 env=environment,
-                stdin=other,
-                stdout=other,
+                stdin=incoming,
+                stdout=answers,
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,  # so that Ctrl-C reaches the grader alone
             )
 
-    def hand_in(self, data):
-        """Put the bytes of the submission where the process reads them."""
-        (self._home / "stage" / "submission").write_bytes(data)
+    def finish(self, end, stop):
+        """Wait until the process has ended, and remove its files.
 
-    def warm(self):
-        """Wait until the process is ready for a submission; raise OSError if it never is."""
-        try:
-            fields, _ = self._exchange(WARM_LIMIT)
-        except SandboxDied:
-            fields = {}
-        if fields != {"warm": True}:
-            self.stop()
-            raise OSError("the process for it does not start")
+        Arguments:
+        end -- time of time.monotonic() at which it is ended
+        stop -- Event that ends it, too
 
-    def ask(self, fields, arrays=None, limit=60):
-        """Send a request; return the answer, (fields, arrays), which is untrusted data.
-
-        Raises SandboxDied if none comes within `limit` seconds, or if it is not an answer.
+        Returns:
+        messages -- list of what it wrote, (fields, arrays): untrusted data
+        ending -- sentence for the student on why there are not more of them
         """
-        return self._exchange(limit, fields, arrays)
-
-    def _exchange(self, limit, *request):
-        try:
-            stream = _Stream(self._socket, limit)
-            if request:
-                protocol.write(stream, *request)
-            return protocol.read(stream)
-        except (EOFError, OSError, protocol.ProtocolError) as error:
-            reason = self._reason(error)
-            self.stop()
-            raise SandboxDied(reason) from None
-
-    def _reason(self, error):
-        if isinstance(error, protocol.ProtocolError):
-            return MEDDLES
-        if isinstance(error, TimeoutError):
-            return NEVER_RETURNS
-        with suppress(subprocess.TimeoutExpired):
-            if self._process.wait(1) == protocol.TIME_UP:
-                return NEVER_RETURNS
-        return DIES
-
-    def stop(self):
-        """End the process and its group, and remove its files; again is harmless."""
-        with self._ending:
-            if self.gone:
-                return
-            self.gone = True
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-            with suppress(OSError):
-                self._socket.shutdown(socket.SHUT_RDWR)  # a thread that reads stops waiting
-            self._socket.close()
-            remove(self._home)
+        while (status := self._process.poll()) is None and not stop.wait(0.02):
+            if time.monotonic() > end:
+                status = protocol.TIME_UP
+                break
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)  # and what it has started
+        self._process.wait()
+        with open(self._home / "answers", "rb") as answers:
+            messages = list(islice(_messages(answers), 2 + len(FUNCTIONS)))
+        remove(self._home)
+        return messages, NEVER_RETURNS if status == protocol.TIME_UP else DIES
 
 
-class _Stream:
-    """A socket as a binary stream, all of whose reads and writes end within `limit` seconds.
-
-    So neither a process that reads nothing nor one that writes without end blocks the grader.
-    """
-
-    def __init__(self, connection, limit):
-        self._socket, self._end = connection, time.monotonic() + limit
-
-    def read(self, size):
-        data = bytearray()
-        while len(data) < size:
-            self._set_timeout(1)  # to see soon if another thread has closed it
-            with suppress(TimeoutError):
-                piece = self._socket.recv(size - len(data))
-                if not piece:
-                    break
-                data += piece
-        return bytes(data)
-
-    def write(self, data):
-        self._set_timeout(float("inf"))
-        self._socket.sendall(data)
-
-    def flush(self):
-        pass
-
-    def _set_timeout(self, longest):
-        left = self._end - time.monotonic()
-        if left <= 0:
-            raise TimeoutError
-        self._socket.settimeout(min(left, longest))
+def _messages(stream):
+    with suppress(protocol.ProtocolError):
+        while True:
+            yield protocol.read(stream)
 
 
 def remove(folder):
@@ -264,19 +194,23 @@ def readonly_binds():
 # --- what a submission may read ----------------------------------------------------------------
 
 
-def sandbox_files():
-    """Collect what a submission may read, as {path: bytes}.
+def fill_stage(folder):
+    """Fill a folder with what a submission may read.
 
-    That is the course's helpers and all that they import, the miniature network, and fresh
-    images, so that nobody can know beforehand what the training costs; no solution, no test.
+    That is the course's helpers and all that they import, the miniature network, and images of the
+    course's size, which take the place of those that a notebook names; no solution, no test.
     """
     root = PACKAGE.parent
-    paths = [path for pattern in READABLE for path in root.glob(pattern)]
-    files = {str(path.relative_to(root)): path.read_bytes() for path in paths}
-    with tempfile.TemporaryDirectory() as folder:
-        write_fake_vgg(Path(folder, "weights.mat"), weights=balanced_convolutions())
-        files["weights.mat"] = Path(folder, "weights.mat").read_bytes()
-    return files | _fresh_images()
+    for path in (path for pattern in READABLE for path in root.glob(pattern)):
+        copy = folder / path.relative_to(root)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, copy)
+    write_fake_vgg(folder / "weights.mat", weights=balanced_convolutions())
+    (folder / "images").mkdir()
+    for path in (PROJECT / "images").glob("*.jpg"):
+        with Image.open(path) as image:
+            if image.size == (400, 300):
+                shutil.copyfile(path, folder / "images" / path.name)
 
 
 def balanced_convolutions():
@@ -285,16 +219,4 @@ def balanced_convolutions():
     for name, (W, b) in fake_convolutions().items():
         scale = SCALES.get(name, scale)
         found[name], before = (W * np.float32(scale / before), b * np.float32(scale)), scale
-    return found
-
-
-def _fresh_images():
-    """Shift the project's images at random: {path: bytes} of JPEGs of 400×300 pixels."""
-    found = {}
-    for file in sorted((PROJECT / "images").glob("*.jpg")):
-        with Image.open(file) as image:
-            if image.size == (400, 300):
-                shift, jpeg = [20 + secrets.randbelow(260) for _ in range(2)], BytesIO()
-                ImageChops.offset(image.convert("RGB"), *shift).save(jpeg, "JPEG", quality=90)
-                found[f"images/fresh-{len(found)}.jpg"] = jpeg.getvalue()
     return found

@@ -10,10 +10,9 @@ from typing import NamedTuple
 import numpy as np
 
 from nst.assignment.reference import content_cost, layer_style_cost
+from nst.assignment.samples import draw_images
 from nst.assignment.spec import COSTS, VGG_LAYERS
 from nst.core.config import CONFIG
-from nst.core.tensorflow import import_tensorflow
-from nst.grading.protocol import probes
 from nst.grading.sandbox import balanced_convolutions
 from nst.vgg.network import Weights, open_network
 
@@ -38,7 +37,7 @@ class TrainingResult(NamedTuple):
 
 
 def judge(fields, arrays, seed, failed):
-    """Judge what `worker.Submission.run_notebook` gave, measured with `seed`.
+    """Judge what `worker.Submission.run_notebook` gave for `seed`.
 
     Arguments:
     failed -- names of the functions that failed
@@ -48,27 +47,25 @@ def judge(fields, arrays, seed, failed):
 
     Raises whatever fields and arrays of another form lead to.
     """
-    diagnosis, notes = fields.get("complaint") or _form_diagnosis(fields, arrays), []
-    if diagnosis:
-        first = failed[0] if failed and fields.get("is_called", True) else ""
+    first, notes = (failed[0] if failed and fields.get("is_called", True) else ""), []
+    if diagnosis := fields.get("complaint") or _form_diagnosis(fields, arrays):
         advice = f" First correct {first}." if first else ""
     else:
         weights = Weights(balanced_convolutions(), "float32")
-        with np.errstate(all="ignore"), open_network(weights) as network:
-            check = Check(network, fields["layers"], arrays, seed)
-            diagnosis, wrong = check.diagnosis(model_nn_failed="model_nn" in failed)
-        first = next(filter(failed.__contains__, NEEDS.get(wrong, ())), "")
-        advice, notes = f" It comes from {first}: see there." if first else "", check.notes
+        with np.errstate(all="ignore"), open_network(weights) as (session, tensors):
+            check = Check(lambda a: session.run(tensors, {tensors["input"]: a}), fields, arrays)
+            diagnosis, wrong = check.diagnosis(seed)
+        notes = check.notes
+        if not diagnosis and "model_nn" in failed:
+            diagnosis = "the image is not what a correct model_nn returns."
+        first = next(filter(failed.__contains__, NEEDS[wrong]), "")
+        advice = f" It comes from {first}: see there." if first else ""
     if not diagnosis:
         return TrainingResult(note=" ".join(notes))
+    if error := fields.get("first_error"):  # the rest may follow from it
+        diagnosis = f"{error} Then {diagnosis}"
     is_alone = failed == [first] or not {"model_nn", "total_cost"} & {*failed}
-    return TrainingResult(_after_error(fields, diagnosis) + advice, "", first if is_alone else "")
-
-
-def _after_error(fields, diagnosis):
-    """Report an error of the training's cells first, as the rest may follow from it."""
-    error = fields.get("first_error")
-    return f"{error} Then {diagnosis}" if error else diagnosis
+    return TrainingResult(diagnosis + advice, "", first if is_alone else "")
 
 
 def _form_diagnosis(fields, arrays):
@@ -82,7 +79,8 @@ def _form_diagnosis(fields, arrays):
         return "model_nn starts at an array of another shape than model['input']."
     if not fields["layers"] or costs.ndim != 2 or costs.shape[1] != len(COSTS):
         return "it cannot be compared: J, J_content and J_style must be one number each."
-    if not all(np.isfinite(arrays[name]).all() for name in ("costs", "start", "state")):
+    numbers = [arrays[name] for name in ("costs", "start", "state", "gradients")]
+    if not all(np.isfinite(array).all() for array in numbers):
         return "its costs are not finite. Look for a division by 0."
     return ""
 
@@ -90,60 +88,59 @@ def _form_diagnosis(fields, arrays):
 class Check:
     """The comparison of one training with the reference network."""
 
-    def __init__(self, network, layers, arrays, seed):
-        """Take the network from `open_network`, and layers and arrays from the worker."""
-        self._session, self._tensors = network
-        self._layers = [(name, float(weight)) for name, weight in layers]
-        self._start, self._state = arrays["start"], arrays["state"]
-        shape = self._state.shape
-        self._costs = np.asarray(arrays["costs"], float)  # rows J, J_content, J_style: of probes
-        self._probed = [self._activations(image) for image in probes(seed, shape)]
+    def __init__(self, activations_of, fields, arrays):
+        """Take the network, a function from an image to its activations, and the worker's data."""
+        self._activations_of = activations_of
+        self._layers = [(name, float(weight)) for name, weight in fields["layers"]]
+        self._arrays, start = arrays, arrays["start"]
+        self._costs = np.asarray(arrays["costs"], float)  # rows J, J_content, J_style
         own = {name[6:]: arrays[name] for name in arrays if name.startswith("image ")}
-        self._images = {name: image for name, image in own.items() if image.shape == shape}
-        self._images |= {"the start image": self._start, "zeros": np.zeros_like(self._start)}
-        self._target = functools.cache(lambda name: self._activations(self._images[name]))
-        self._weights, self._content, self._style, self.notes = None, None, None, []
+        self._images = {name: image for name, image in own.items() if image.shape == start.shape}
+        self._images |= {"the start image": start, "zeros": np.zeros_like(start)}
+        self._target = functools.cache(lambda name: activations_of(self._images[name]))
+        self.notes = []
 
-    def _activations(self, image):
-        return self._session.run(self._tensors, {self._tensors["input"]: image})
-
-    def diagnosis(self, model_nn_failed):
-        """Return what is wrong, and which of NEEDS it is, if it is one: (text, key)."""
-        if found := self._weights_diagnosis():
+    def diagnosis(self, seed):
+        """Return what is wrong, and which of NEEDS it is: (text, key)."""
+        weights, found = self._weights()
+        if found:
             return found, "J"
-        for wrong, find in (("J_content", self._find_content), ("J_style", self._find_style)):
-            if found := find():
-                return found, wrong
-        failed = "the image is not what a correct model_nn returns." if model_nn_failed else ""
-        return self._step_diagnosis() or failed, "step"
+        images = draw_images(seed, self._arrays["start"].shape)
+        probed = [self._activations_of(image) for image in images]
+        found = self._content_diagnosis(probed)
+        if found:
+            return found, "J_content"
+        found = self._style_diagnosis(probed)
+        if found:
+            return found, "J_style"
+        return self._step_diagnosis(weights), "step"
 
-    def _weights_diagnosis(self):
-        """Find alpha and beta in J; a training may choose its own, but not mix them up."""
+    def _weights(self):
+        """Find alpha and beta in J, and what is wrong: a training may choose its own, unmixed."""
         J, terms = self._costs[:, 0], self._costs[:, 1:]
         shares = terms / J[:, None]
         largest = np.max(np.abs(shares), axis=0) + 1e-30
         fitted = np.linalg.lstsq(shares / largest, np.ones(len(J)), rcond=None)[0]
-        self._weights = alpha, beta = weights = fitted / largest
+        alpha, beta = weights = fitted / largest
         wrong, look = "J is not 10 * J_content + 40 * J_style", "Look at the call of total_cost."
         visible = largest * COURSE_WEIGHTS > 1e-4  # in float32; a term may be too small for it
         for name, share, can_be_seen in zip(COSTS[1:], fitted, visible, strict=True):
             if abs(share) < 1e-5 and can_be_seen:
-                return f"{wrong}: {name} is not in it. {look}"
+                return weights, f"{wrong}: {name} is not in it. {look}"
         if not np.allclose(shares @ weights, 1, atol=2e-3) or (weights[visible] < 0).any():
-            return f"{wrong}. {look}"
+            return weights, f"{wrong}. {look}"
         if visible.all() and np.allclose(weights, COURSE_WEIGHTS[::-1], rtol=0.02):
-            return f"{wrong} but 40 and 10, swapped. {look}"
+            return weights, f"{wrong} but 40 and 10, swapped. {look}"
         if visible.all() and not np.allclose(weights, COURSE_WEIGHTS, rtol=0.02):
             self.notes.append(f"alpha is {alpha:.3g} and beta {beta:.3g}, not 10 and 40.")
-        return ""
+        return weights, ""
 
-    def _find_content(self):
-        """Find the layer and the image that give J_content at the probes."""
+    def _content_diagnosis(self, probed):
+        """Find the layer and the image that give J_content at the probed activations."""
         for layer in sorted(VGG_LAYERS, key=lambda name: name != CONTENT_LAYER):
             for name in self._images:
                 target = self._target(name)[layer]
-                if self._gives(1, [content_cost(target, here[layer]) for here in self._probed]):
-                    self._content = layer, target
+                if self._gives(1, [content_cost(target, here[layer]) for here in probed]):
                     if layer != CONTENT_LAYER:
                         self.notes.append(f"Its content layer is {layer}, not {CONTENT_LAYER}.")
                     return self._image_diagnosis("J_content", name, "style_image")
@@ -151,18 +148,12 @@ class Check:
             return "J_content is always 0. a_C must be numbers, sess.run(out), and a_G the tensor."
         return "J_content differs from ours. Look at compute_content_cost, and at its arguments."
 
-    def _find_style(self):
-        """Find the image that gives J_style at the probes."""
+    def _style_diagnosis(self, probed):
+        """Find the image that gives J_style at the probed activations."""
         for name in self._images:
-            target = self._target(name)
-            costs = [
-                sum(
-                    w * layer_style_cost(0, target[layer], here[layer]) for layer, w in self._layers
-                )
-                for here in self._probed
-            ]
-            if self._gives(2, costs):
-                self._style = target
+            t = self._target(name)
+            costs = [[layer_style_cost(0, t[n], a[n]) for n, _ in self._layers] for a in probed]
+            if self._gives(2, costs @ np.array([weight for _, weight in self._layers])):
                 if self._layers != COURSE_LAYERS:
                     self.notes.append("Its style layers and their weights are its own choice.")
                 return self._image_diagnosis("J_style", name, "content_image")
@@ -180,13 +171,10 @@ class Check:
             return f"{cost} compares with {name}, not with {meant}: sess.run its assign first."
         return ""
 
-    def _step_diagnosis(self):
+    def _step_diagnosis(self, weights):
         """Compare the step with the gradients: is it downhill in J, or in one of its terms?"""
-        step = self._state - self._start
-        terms = [
-            weight * gradient
-            for weight, gradient in zip(self._weights, self._gradients(), strict=True)
-        ]
+        step = self._arrays["state"] - self._arrays["start"]
+        terms = [w * g for w, g in zip(weights, self._arrays["gradients"], strict=True)]
         alike = [_likeness(-step, gradient) for gradient in (sum(terms), *terms)]
         if max(alike) < 0.3:
             return (
@@ -198,28 +186,8 @@ class Check:
             return f"train_step minimizes {name} alone. It must minimize J."
         pace = np.max(np.abs(step))
         if not np.isclose(pace, COURSE_RATE, rtol=0.02):
-            self.notes.append(
-                f"One step moves a pixel by {pace:.2g}, not by 2 as Adam's at rate 2.0."
-            )
+            self.notes.append(f"One step moves a pixel by {pace:.2g}, not by 2 as in the course.")
         return ""
-
-    def _gradients(self):
-        """Compute the gradients of J_content and J_style by the image, at the start image."""
-        tf = import_tensorflow()
-        image, (content_layer, target) = self._tensors["input"], self._content
-        with self._session.graph.as_default():
-            content = tf.reduce_sum((self._tensors[content_layer] - target) ** 2) / (
-                4 * target.size
-            )
-            style = [w * self._style_tensor(tf, layer) for layer, w in self._layers]
-            gradients = [tf.gradients(cost, image)[0] for cost in (content, style)]
-            return self._session.run(gradients, {image: self._start})
-
-    def _style_tensor(self, tf, layer):
-        size, n_C = self._style[layer].size, self._style[layer].shape[-1]
-        S, G = (tf.reshape(a, (-1, n_C)) for a in (self._style[layer], self._tensors[layer]))
-        difference = tf.matmul(S, S, transpose_a=True) - tf.matmul(G, G, transpose_a=True)
-        return tf.reduce_sum((difference / (2 * size)) ** 2)
 
 
 def _likeness(step, gradient):

@@ -15,6 +15,7 @@ from unittest.mock import MagicMock
 import numpy as np
 
 from nst.assignment.hints import NEVER_RETURNS, explain, format_error
+from nst.assignment.samples import draw_all, draw_images
 from nst.assignment.spec import COSTS
 from nst.core.config import CONFIG, PROJECT
 from nst.grading import cells, protocol
@@ -23,6 +24,7 @@ MEMORY, FILE_SIZE = 4 * 2**30, 2**26  # bytes
 IMAGES_LIMIT = 8  # of a notebook's images that are compared, after its own names for them
 SWALLOWED = 20  # interruptions, 0.2 s apart, that a submission may swallow
 CELL_LIMIT = 3  # of a cell, as a multiple of the limit of a function
+WALL_CLOCK_FACTOR = 6  # limit by the clock, as a multiple of the limit of CPU time
 
 
 class TimeUp(BaseException):
@@ -34,20 +36,52 @@ class Training(BaseException):
 
 
 def main():
-    """Answer on stdout what is asked on stdin; the submission gets neither of the two."""
+    """Read a request and a submission from stdin, write answers to stdout: see `examine`.
+
+    The submission gets neither of the two.
+    """
     _set_limits()
-    incoming, outgoing = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    outgoing = os.fdopen(os.dup(1), "wb")
+    request, _ = protocol.read(sys.stdin.buffer)
+    data = sys.stdin.buffer.read()
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(nowhere, descriptor)
     sys.stdout = sys.stderr = io.TextIOWrapper(io.FileIO(1, "w"), "utf-8", "replace")
+    for answer in examine(data, **request):
+        protocol.write(outgoing, *answer)
+    os._exit(0)  # whatever threads of the submission are left
+
+
+def examine(data, name, limit, seed, functions, definitions_only):
+    """Run a submission, and try its functions.
+
+    Arguments:
+    data -- bytes of the file
+    name -- name of the file
+    limit -- seconds of CPU time for a function
+    seed -- seed of what the functions and the costs of the training are tried on
+    functions -- names of the functions to try
+    definitions_only -- whether to leave out all cells' code but imports and definitions
+
+    Yields answers, (fields, arrays): first whether it can be read, then about its training, then
+    about each function.
+    """
+    try:
+        with _alarm(CELL_LIMIT * limit):
+            found = cells.read_cells(name, data)
+    except ValueError as error:
+        yield {"unreadable": str(error)}, {}
+        return
+    except TimeUp:
+        yield {"unreadable": f"{name} takes too long to read: clear its outputs"}, {}
+        return
     _warm_up()
-    protocol.write(outgoing, {"warm": True})
-    submission = Submission()
-    while True:
-        request, arrays = protocol.read(incoming)
-        action = getattr(submission, request.pop("do"))
-        protocol.write(outgoing, *action(arrays=arrays, **request))
+    yield {}, {}
+    submission, samples = Submission(found, limit, definitions_only, seed), draw_all(seed)
+    yield submission.run_notebook()
+    for function in functions:
+        yield submission.try_function(function, samples[function])
 
 
 def _set_limits():
@@ -94,7 +128,7 @@ def _alarm(limit):
             os._exit(protocol.TIME_UP)
         raise TimeUp("it does not return in time")
 
-    timers = {signal.ITIMER_PROF: limit, signal.ITIMER_REAL: protocol.WALL_CLOCK_FACTOR * limit}
+    timers = {signal.ITIMER_PROF: limit, signal.ITIMER_REAL: WALL_CLOCK_FACTOR * limit}
     signal.signal(signal.SIGPROF, ring)
     signal.signal(signal.SIGALRM, ring)
     try:
@@ -107,46 +141,30 @@ def _alarm(limit):
 
 
 class Submission:
-    """The one submission of this process. Its public methods are what the grader can ask for.
+    """The one submission of this process."""
 
-    Each returns (fields, arrays), and gets `arrays` by name.
-    """
-
-    def __init__(self):
+    def __init__(self, found, limit, definitions_only, seed):
+        """Take the cells, from `cells.read_cells`; the rest is as in `examine`."""
         self._shell = MagicMock()
         self._shell.run_cell_magic.side_effect = self._cell_magic
         self._shell.run_line_magic.side_effect = self._line_magic
         self._space = {"__name__": "__main__", "get_ipython": lambda: self._shell}
-        self._cells, self._problems = [], []
+        self._cells, self._problems = found, []
+        self._limit, self._definitions_only, self._seed = limit, definitions_only, seed
         self._failed = {}  # name: why the statement that binds it failed
         self._model_nn = self._interceptor = None
         self._measured = None  # what its training gave
 
-    def run_notebook(self, name, limit, definitions_only, seed, arrays):
-        """Run the notebook up to model_nn, whose first call is measured.
+    def run_notebook(self):
+        """Run the notebook up to model_nn, whose first call is measured: (fields, arrays).
 
         A statement that fails costs itself: what it would bind is missed when it is used.
-
-        Arguments:
-        name -- name of its file; its bytes are in the file `submission` of the project's folder
-        limit -- seconds of CPU time for a function
-        definitions_only -- whether to leave out all but imports and definitions
-        seed -- of the images at which the costs of the training are evaluated
         """
-        try:
-            with _alarm(CELL_LIMIT * limit):
-                self._cells = cells.read_cells(name, (PROJECT / "submission").read_bytes())
-        except ValueError as error:
-            return {"unreadable": str(error)}, {}
-        except TimeUp:
-            return {"unreadable": f"{name} takes too long to read: clear its outputs"}, {}
-        if cells.is_tensorflow_2_edition(self._cells):
-            return {"unreadable": cells.TENSORFLOW_2}, {}
         create_files(cells.files_named(self._cells))
         sys.path.insert(0, os.getcwd())  # for what %%writefile writes
         first_error = ""  # of the training's cells
         for cell in self._cells:
-            error = self._run_cell(cell, limit, definitions_only, seed) if cell.is_code else ""
+            error = self._run_cell(cell) if cell.is_code else ""
             has_session = "sess" in self._space or any(map(_is_session, self._space.values()))
             first_error = first_error or (error if has_session else "")
             if self._measured:
@@ -157,16 +175,16 @@ class Submission:
         fields, arrays = self._measured
         return fields | {"first_error": first_error}, arrays
 
-    def _run_cell(self, cell, limit, definitions_only, seed):
+    def _run_cell(self, cell):
         """Run a cell until it calls model_nn; return its first error, with advice, or ""."""
         statements, problem = cells.compile_cell(cell)
         self._problems += [problem] if problem else []
         first = ""
         for node, code in statements:
-            if definitions_only and not cells.is_definition(node):
+            if self._definitions_only and not cells.is_definition(node):
                 continue
             try:
-                with _alarm(CELL_LIMIT * limit):
+                with _alarm(CELL_LIMIT * self._limit):
                     exec(code, self._space)
             except Training:
                 pass
@@ -175,12 +193,12 @@ class Submission:
                 reason = f"{code.co_filename} stops with {message}"[:300]
                 self._failed |= dict.fromkeys(cells.bound_names(node), reason)
                 first = first or f"{code.co_filename} stops with {explain(message)}"
-            self._intercept_model_nn(seed)
+            self._intercept_model_nn()
             if self._measured:
                 break
         return first
 
-    def _intercept_model_nn(self, seed):
+    def _intercept_model_nn(self):
         """Replace model_nn, for calls from the notebook, by one that trains a step and ends it."""
         found = self._space.get("model_nn")
         if not callable(found) or found is self._interceptor:
@@ -188,7 +206,7 @@ class Submission:
 
         def model_nn(*args, **kwargs):
             # here, as the session may be closed further up
-            self._measured = self._train(*(*args, *kwargs.values())[:2], seed)
+            self._measured = self._train(*(*args, *kwargs.values())[:2])
             raise Training
 
         self._model_nn, self._interceptor = found, model_nn
@@ -205,8 +223,8 @@ class Submission:
         if name in cells.RUNNING_MAGICS:
             exec(line, self._space)
 
-    def try_function(self, name, limit, arrays):
-        """Try a graded function on samples, arrays named 0.0, 0.1, …: see nst.assignment.trial."""
+    def try_function(self, name, samples):
+        """Try a graded function: what nst.assignment.trial.attempt returns."""
         from nst.assignment import trial
 
         if name not in self._space:
@@ -214,12 +232,9 @@ class Submission:
                 return {"complaint": f"no cell defines it: {self._failed[name]}."}, {}
             return {"complaint": cells.why_missing(name, self._cells, self._problems)}, {}
         target = self._model_nn if name == "model_nn" else self._space[name]
-        samples = {}
-        for key, array in arrays.items():
-            samples.setdefault(key.partition(".")[0], []).append(array)
         try:
-            with _alarm(limit):
-                fields, arrays = trial.attempt(name, target, [*samples.values()], self._space)
+            with _alarm(self._limit):
+                fields, arrays = trial.attempt(name, target, samples, self._space)
         except BaseException as error:
             is_slow = isinstance(error, TimeUp | KeyboardInterrupt)
             return {"complaint": NEVER_RETURNS if is_slow else format_error(error)[:300]}, {}
@@ -228,30 +243,33 @@ class Submission:
                 fields["complaint"] = f"it needs {missing}, which is missing, as {reason}"
         return fields, arrays
 
-    def _train(self, sess, start, seed):
+    def _train(self, sess, start):
         """Run one step of the training, and evaluate its costs at images of the grader's choice."""
         if missing := [name for name in COSTS if name not in self._space]:
             return {"complaint": f"there is no variable {missing[0]}."}, {}
         try:
             self._model_nn(sess, start, 1)
-            return self._measure(sess, start, seed)
+            return self._measure(sess, start)
         except (Exception, SystemExit) as error:
             reason = explain(format_error(error))
             return {"complaint": f"model_nn cannot run on its network: {reason}"}, {}
 
-    def _measure(self, sess, start, seed):
-        from nst.assignment.trial import is_model
+    def _measure(self, sess, start):
+        from nst.assignment import trial
 
-        models = {name: value for name, value in self._space.items() if is_model(value)}
+        models = {name: value for name, value in self._space.items() if trial.is_model(value)}
         models = [models[name] for name in sorted(models, key=lambda name: name != "model")]
         inputs = [model["input"] for model in models if model["input"].graph is sess.graph]
         if not inputs:
             return {"complaint": "its session's graph has no model of load_vgg_model."}, {}
-        state, rows = sess.run(inputs[0]), []
-        for image in protocol.probes(seed, state.shape):
+        costs, state, rows = [self._space[cost] for cost in COSTS], sess.run(inputs[0]), []
+        for image in draw_images(self._seed, state.shape):
             sess.run(inputs[0].assign(image))
-            rows.append(sess.run([self._space[cost] for cost in COSTS]))
-        found = {"start": start, "state": state, "costs": rows} | self._images(state.shape)
+            rows.append(sess.run(costs))
+        sess.run(inputs[0].assign(start))
+        gradients = [trial.gradients_of(sess, cost, inputs[:1]) for cost in costs[1:]]
+        found = {"start": start, "state": state, "costs": rows, "gradients": gradients}
+        found |= self._images(state.shape)
         others = filter(_is_layers, self._space.values())
         layers = self._space.get("STYLE_LAYERS") or next(others, [])
         layers = layers.items() if isinstance(layers, dict) else layers
@@ -282,7 +300,7 @@ def create_files(names):
     """
     top = Path.cwd()
     here = top / "lab" / "lab" / "lab"
-    images = cycle(sorted((PROJECT / "images").glob("fresh-*.jpg")))
+    images = cycle(sorted((PROJECT / "images").iterdir()))
     for name in dict.fromkeys([*names, CONFIG.STYLE_IMAGE, CONFIG.CONTENT_IMAGE, CONFIG.VGG_MODEL]):
         is_weights = name.lower().endswith(".mat")
         source = PROJECT / "weights.mat" if is_weights else next(images)

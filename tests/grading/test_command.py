@@ -7,12 +7,13 @@ import sys
 
 import nbformat
 import pytest
+from nbformat.v4 import new_code_cell, new_notebook
 
 from nst.assignment.exercises import EXERCISES
 from nst.assignment.spec import FUNCTIONS, TRAINING
 from nst.core.config import LAB
 from nst.grading import command, submissions
-from tests.assignment.answers import CONTENT, GRAM, LAYER, MODEL, STYLE, TOTAL, course_notebook
+from tests.assignment.answers import CONTENT, GRAM, LAYER, MODEL, NOTEBOOK, STYLE, TOTAL
 from tests.conftest import ROOT
 
 TROUBLE = {
@@ -24,24 +25,24 @@ def compute_style_cost(model, STYLE_LAYERS):
     open('written.txt', 'w')
     raise ValueError('no style today')
 """,
-    TOTAL: """
-def total_cost(J_content, J_style, alpha = 10, beta = 40):
+    TOTAL: "print 'Python 2'",
+    MODEL: """
+def model_nn(sess, input_image, num_iterations = 200):
     while True:
         try:
-            total_cost.calls = 0
+            model_nn.calls = 0
         except:
             pass
 """,
-    MODEL: "print 'Python 2'",
 }
 FOUND = {
     CONTENT: "it does not return in time",
     GRAM: "",
     LAYER: "it ends Python itself",
     STYLE: "line 3, `raise ValueError('no style today')`, with ValueError: no style today",
-    TOTAL: "it does not return in time",
-    MODEL: "no cell defines it. cell 8 is not valid Python 3 (line 1: ",
-    TRAINING: "it does not begin: ",
+    TOTAL: "no cell defines it. cell 6 is not valid Python 3 (line 1: ",
+    MODEL: "it does not return in time",
+    TRAINING: "it does not begin: model_nn is never called",
 }
 
 
@@ -66,7 +67,8 @@ def graded(tmp_path_factory):
     """A folder, the run that graded it, and what it printed: {name: {function: row}}."""
     folder = tmp_path_factory.mktemp("class")
     nbformat.write(filled_exercises(), folder / "filled.ipynb")
-    nbformat.write(course_notebook(**TROUBLE), folder / "trouble.ipynb")
+    cells = [new_code_cell(source) for source in (NOTEBOOK[0], *TROUBLE.values())]
+    nbformat.write(new_notebook(cells=cells), folder / "trouble.ipynb")
     (folder / "broken.ipynb").write_text("{def gram_matrix(")
     (folder / "helper.py").write_text("x = 1")
     (folder / ".ipynb_checkpoints").mkdir()

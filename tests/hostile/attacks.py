@@ -12,34 +12,33 @@ from nbformat.v4 import new_code_cell, new_notebook
 from tests.assignment.answers import NOTEBOOK, SOLUTION
 
 TOOLS = '''
-import gc, glob, io, json, os, signal, stat, struct, subprocess, sys, threading, time, ctypes
+import fcntl, gc, glob, io, json, os, signal, stat, struct, subprocess, sys, threading, time, ctypes
 import numpy as np
 import tensorflow as tf
 
 PUBLISHED = {"compute_content_cost": 6.76559, "compute_layer_style_cost": 9.19028,
              "compute_style_cost": 9.19028, "total_cost": 35.34667875478276}
 
-def pipes():
-    """File descriptors that lead to the grader."""
+def answers():
+    """File descriptors of files that can be written, such as that of its answers."""
     found = []
-    for fd in range(3, 200):
+    for fd in range(200):
         try:
-            if stat.S_ISSOCK(os.fstat(fd).st_mode):
+            if stat.S_ISREG(os.fstat(fd).st_mode) and fcntl.fcntl(fd, fcntl.F_GETFL) & 3:
                 found.append(fd)
         except OSError:
             pass
     return found
 
 def send(data):
-    for fd in pipes():
+    for fd in answers():
         try:
             os.write(fd, data)
         except OSError:
             pass
 
-def frame(header, body=b"", length=None):
-    header = header if isinstance(header, bytes) else json.dumps(header).encode()
-    return struct.pack("<II", len(header) if length is None else length, len(body)) + header + body
+def frame(header, body=b""):
+    return (header if isinstance(header, bytes) else json.dumps(header).encode()) + b"\\n" + body
 
 def verdict(**more):
     """Send what a passed trial looks like, for every question that may come."""
@@ -60,8 +59,8 @@ ATTACKS = {
     "sends_nested_json": "name == 'model_nn' and send(frame(b'[' * 100_000))",
     "sends_half_a_message": """
         if name == 'model_nn':
-            send(frame([{}, {}], length=5000))
-            time.sleep(0.1)
+            send(frame([{}, {'value0': [5000]}]))
+            os._exit(0)
     """,
     "sends_an_endless_stream": """
         def flood():
@@ -262,17 +261,13 @@ ATTACKS = {
         os.symlink(ROOT + '/nst', 'deep/folder')
         os.chmod('deep', 0o500)
     """,
-    "fills_the_pipe_to_itself": """
-        if name == 'gram_matrix':
-            for fd in range(3, 200):
-                try:
-                    path = f'/proc/self/fd/{fd}'
-                    if stat.S_ISSOCK(os.fstat(fd).st_mode):
-                        os.set_blocking(fd, False)
-                        while os.read(fd, 2**20):  # and takes the question that comes next
-                            pass
-                except OSError:
-                    pass
+    "rewrites_its_answers": """
+        if name == 'model_nn':
+            for fd in answers():
+                os.ftruncate(fd, 0)
+                os.lseek(fd, 0, 0)
+            verdict()
+            os._exit(0)
     """,
     "stops_itself": "name == 'model_nn' and os.kill(os.getpid(), signal.SIGSTOP)",
     # it writes to the teacher

@@ -12,6 +12,7 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 import unicodedata
 
 import nbformat
@@ -295,14 +296,14 @@ def test_ctrl_c_ends_the_grading_at_any_moment(tmp_path):
 
 
 def message(header, body=b""):
-    header = header if isinstance(header, bytes) else json.dumps(header).encode()
-    return protocol.LENGTHS.pack(len(header), len(body)) + header + body
+    return (header if isinstance(header, bytes) else json.dumps(header).encode()) + b"\n" + body
 
 
 GARBLED = {
-    "announces 4 GB": b"\xff" * 8,
+    "nothing": b"",
+    "a line without end": b"[" + b" " * 2**20,
     "no JSON": message(b"{,}"),
-    "nested JSON": message(b"[" * 100_000),
+    "nested JSON": message(b"[" * 60_000),
     "a number of 10,000 digits": message(b"[{}, {" + b'"a": ' + b"9" * 10_000 + b"}]"),
     "no pair": message({"a": 1}),
     "a list of facts": message([[], {}]),
@@ -311,13 +312,14 @@ GARBLED = {
     "a negative size": message([{}, {"a": [-1, -1]}], bytes(8)),
     "a size of true": message([{}, {"a": [True]}], bytes(8)),
     "an array past its message": message([{}, {"a": [3]}], bytes(8)),
-    "forty dimensions": message([{}, {"a": [1] * 40}], bytes(8)),
+    "an array of 4 GB": message([{}, {"a": [2**30]}], bytes(8)),
+    "a hundred dimensions": message([{}, {"a": [1] * 100}], bytes(8)),
 }
 
 
 @pytest.mark.parametrize("title", GARBLED)
 def test_no_message_but_the_agreed_one_is_read(title):
-    with pytest.raises(protocol.ProtocolError, match=r"^(a message|an array) "):
+    with pytest.raises(protocol.ProtocolError, match="not a message"):
         protocol.read(io.BytesIO(GARBLED[title]))
 
 
@@ -334,7 +336,7 @@ def test_message_keeps_facts_and_arrays():
     assert facts == {"says": "ü"}
     for name, array in arrays.items():
         np.testing.assert_array_equal(found[name], array)
-    with pytest.raises(EOFError):
+    with pytest.raises(protocol.ProtocolError):
         protocol.read(io.BytesIO(stream.getvalue()[:-1]))
 
 
@@ -344,7 +346,7 @@ def test_full_disk_is_not_the_students_fault(tmp_path, monkeypatch):
     def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with Grader(limit=5) as grader:
+    with Grader(5, threading.Event()) as grader:
         monkeypatch.setattr(sandbox.tempfile, "mkdtemp", full)
         rows = grader.grade(tmp_path / "good.ipynb")
     said = "it could not be graded here (No space left on device): grade it again."
