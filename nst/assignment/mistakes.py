@@ -16,6 +16,7 @@ from nst.assignment.spec import LAYER_COUNT, STEPS
 
 CONTENT_FRACTION = "The fraction is 1 / (4 * n_H * n_W * n_C), with brackets."
 LAYER_FRACTION = "The fraction is 1 / (4 * n_C**2 * (n_H*n_W)**2), with brackets."
+TOTAL = "J is alpha * J_content + beta * J_style, whatever the values of alpha and beta."
 COMPARED_WITH_ITSELF = "An image is compared with itself, or // makes the fraction 0."
 NO_RUN = "a_S must be numbers, sess.run(out), and a_G the tensor out."
 THE_MEAN = "you took the mean, not the sum"
@@ -52,7 +53,7 @@ FACTORS = {  # what the right factor is, then names of wrong ones
         "": "It has no factor besides coeff times each layer's cost.",
         "0.2": "it is divided by the number of layers. The weights already add up to 1.",
     },
-    "total_cost": {"": "J is alpha * J_content + beta * J_style, and nothing else."},
+    "total_cost": {"": TOTAL},
 }
 
 
@@ -262,32 +263,19 @@ def _layer_sums(J, w):
 
 
 def _total(c, s, a, b):
-    arguments = "The arguments alpha and beta may have other values than their defaults."
-    totals = {
-        "J is alpha * J_content + beta * J_style.": a * c + b * s,
-        "alpha and beta are swapped": b * c + a * s,
-        "alpha and beta are forgotten": c + s,
-        "alpha is forgotten": c + b * s,
-        "beta is forgotten": a * c + s,
-        "alpha multiplies both": a * (c + s),
-        "beta multiplies both": b * (c + s),
-        "J_style is left out": a * c,
-        "J_content is left out": b * s,
-        "J_content counts twice": (a + b) * c,
-        "J_style counts twice": (a + b) * s,
-        "J_style is subtracted": a * c - b * s,
-        "alpha and beta both multiply the sum": (a + b) * (c + s),
-        "alpha multiplies beta * J_style too": a * (c + b * s),
-        "alpha is added to J_content": a + c + b * s,
-        "it divides by alpha and beta": c / a + s / b,
+    weights = {"alpha": a, "beta": b, "1": 1, "0": 0, "10": 10, "40": 40, "alpha * beta": a * b}
+    weights |= {"(alpha + beta)": a + b, "1 / alpha": 1 / a, "1 / beta": 1 / b, "-beta": -b}
+    sums = {
+        f"it is {x} * J_content + {y} * J_style": weights[x] * c + weights[y] * s
+        for x, y in product(weights, weights)
+    }
+    others = {
         "the products are multiplied": a * c * b * s,
+        "alpha is added to J_content": a + c + b * s,
         "weights are added, not multiplied": a + c + b + s,
         "it is divided by alpha + beta": (a * c + b * s) / (a + b),
-        f"10 is used instead of alpha. {arguments}": 10 * c + b * s,
-        f"40 is used instead of beta. {arguments}": a * c + 40 * s,
-        f"10 and 40 are used instead of alpha and beta. {arguments}": 10 * c + 40 * s,
     }
-    return _ways(totals)
+    return _ways({TOTAL: a * c + b * s} | sums | others)
 
 
 def _training(rate, noise, goal):

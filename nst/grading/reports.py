@@ -82,7 +82,7 @@ class Report:
         results -- list of dicts: notebook, student, id, digest, rows, points, maximum
         lines -- about the class, for the page
         """
-        results = sorted(results, key=lambda result: _sorting(result["student"]))
+        results = sorted(results, key=lambda result: result["student"].casefold())
         make_folder(self.folder)
         files = {
             self.table: _csv(_table(results)),
@@ -97,12 +97,6 @@ class Report:
                 with whole_file(path) as file:
                     file.write_text(text, "utf-8", "replace", newline="")
         self._written = files
-
-
-def _sorting(name):
-    """Sort 2 before 10, and a before B."""
-    parts = re.split(r"(\d{1,9})", printable(name, 4096).casefold())
-    return [int(part) if part.isdecimal() else part for part in parts], str(name)
 
 
 def _file_names(results):
