@@ -76,7 +76,7 @@ def code_of(function):
     """Return a function's code without comments and strings, empty if it is not known."""
     with suppress(OSError, TypeError):
         source = inspect.getsource(function)
-        return re.sub(r"(?s)(\"\"\"|''').*?\1|#[^\n]*", "", source)
+        return re.sub(r"(?s)(\"\"\"|''').*?\1|#[^\n]*", "", source)[:10_000]
     return ""
 
 

@@ -5,7 +5,6 @@ students to choose (layers, weights, learning rate, size, start) is noted and no
 """
 
 import functools
-from typing import NamedTuple
 
 import numpy as np
 
@@ -28,14 +27,6 @@ NEEDS = {  # what may be wrong: the functions that it comes from
 }
 
 
-class TrainingResult(NamedTuple):
-    """The judgement of a training."""
-
-    diagnosis: str = ""  # empty if it is right
-    note: str = ""  # on what the student chose
-    follows: str = ""  # the function whose mistake alone makes the training fail
-
-
 def judge(fields, arrays, seed, failed):
     """Judge what `worker.Submission.run_notebook` gave for `seed`.
 
@@ -43,7 +34,9 @@ def judge(fields, arrays, seed, failed):
     failed -- names of the functions that failed
 
     Returns:
-    TrainingResult
+    diagnosis -- what is wrong, empty if nothing is
+    note -- what the student chose
+    follows -- the function whose mistake alone makes the training fail, or ""
 
     Raises whatever fields and arrays of another form lead to.
     """
@@ -61,11 +54,11 @@ def judge(fields, arrays, seed, failed):
         first = next(filter(failed.__contains__, NEEDS[wrong]), "")
         advice = f" It comes from {first}: see there." if first else ""
     if not diagnosis:
-        return TrainingResult(note=" ".join(notes))
+        return "", " ".join(notes), ""
     if error := fields.get("first_error"):  # the rest may follow from it
         diagnosis = f"{error} Then {diagnosis}"
     is_alone = failed == [first] or not {"model_nn", "total_cost"} & {*failed}
-    return TrainingResult(diagnosis + advice, "", first if is_alone else "")
+    return diagnosis + advice, "", first if is_alone else ""
 
 
 def _form_diagnosis(fields, arrays):

@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -23,7 +25,7 @@ TROUBLE = {
     STYLE: """
 def compute_style_cost(model, STYLE_LAYERS):
     open('written.txt', 'w')
-    raise ValueError('no style today')
+    raise ValueError(open('/proc/self/oom_score_adj').read())
 """,
     TOTAL: "print 'Python 2'",
     MODEL: """
@@ -39,7 +41,7 @@ FOUND = {
     CONTENT: "it does not return in time",
     GRAM: "",
     LAYER: "it ends Python itself",
-    STYLE: "line 3, `raise ValueError('no style today')`, with ValueError: no style today",
+    STYLE: "line 3, `raise ValueError(open('/proc/self/oom_score_adj').read())`, with ValueError",
     TOTAL: "no cell defines it. cell 6 is not valid Python 3 (line 1: ",
     MODEL: "it does not return in time",
     TRAINING: "it does not begin: model_nn is never called",
@@ -103,6 +105,12 @@ def test_function_that_hangs_or_ends_python_costs_its_row(graded):
     assert {name: text for name, text in found.items() if FOUND[name] not in text} == {}
     passed = [name for name, row in rows["trouble"].items() if row["verdict"] == "pass"]
     assert passed == [GRAM]
+
+
+def test_full_memory_ends_a_sandbox_before_the_grader(graded):
+    _, _, rows = graded
+    score = re.search(r"ValueError: (-?\d+)", rows["trouble"][STYLE]["diagnosis"])
+    assert int(score[1]) > int(Path("/proc/self/oom_score_adj").read_text())
 
 
 def test_grading_continues_with_what_has_changed(graded, monkeypatch, capsys):
