@@ -8,6 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from nst.assignment.hints import NEVER_RETURNS
 from nst.assignment.samples import draw_all
 from nst.assignment.spec import FUNCTIONS, TRAINING
 from nst.assignment.verdict import judge
@@ -85,31 +86,31 @@ class Grader:
         """
         end = time.monotonic() + START + SUBMISSION_LIMIT * self._limit
         training, answers, definitions_only = None, {}, False
-        while left := [function for function in FUNCTIONS if function not in answers]:
+        while (left := [f for f in FUNCTIONS if f not in answers]) and time.monotonic() < end:
             asked = request | {"functions": left, "definitions_only": definitions_only}
-            (first, *found), ending = self._run(asked, data, end)
-            died = {"complaint": ending}, {}
-            if "unreadable" in first[0]:
-                raise ValueError(str(first[0]["unreadable"])[:300])
+            messages, ending = self._run(asked, data, end)
+            found, died = messages[1:], ({"complaint": ending}, {})
+            if not messages and training is None:
+                raise OSError("the process for it does not start")
+            if messages and "unreadable" in messages[0][0]:
+                raise ValueError(str(messages[0][0]["unreadable"])[:300])
             if found:
                 training = training or found[0]
                 answers |= zip(left, [*found[1:], died], strict=False)
             elif not definitions_only:  # the notebook ended it
                 definitions_only = True
-                training = {"complaint": f"it does not begin: {ending}"}, {}
+                training = training or ({"complaint": f"it does not begin: {ending}"}, {})
             else:
                 answers |= dict.fromkeys(left, died)
-        return training, answers
+        return training, dict.fromkeys(FUNCTIONS, ({"complaint": NEVER_RETURNS}, {})) | answers
 
     def _run(self, request, data, end):
-        """Run a sandbox: see `Sandbox.finish`. Raise OSError if it does not start."""
+        """Run a sandbox: see `Sandbox.finish`."""
         if self._stop.is_set():
             raise GradingEnded
         messages, ending = Sandbox(self._stage, request, data).finish(end, self._stop)
         if self._stop.is_set():
             raise GradingEnded
-        if not messages:
-            raise OSError("the process for it does not start")
         return messages, ending
 
 
