@@ -47,7 +47,7 @@ def verdict(**more):
                    np.float32(6.76559).tobytes()))
 '''
 
-ATTACKS = {
+ON_VERDICTS = {
     # it gives its own verdict
     "floods_the_pipe_with_passes": """
         if name == 'gram_matrix':
@@ -183,6 +183,8 @@ ATTACKS = {
         import socket
         socket.create_connection(('127.0.0.1', PORT), 2).close()
     """,
+}
+ON_THE_MACHINE = {
     # it ends, hangs, fills
     "kills_its_parent": "name == 'gram_matrix' and os.kill(os.getppid(), signal.SIGKILL)",
     "kills_everybody": "name == 'model_nn' and os.kill(-1, signal.SIGKILL)",
@@ -293,6 +295,7 @@ ATTACKS = {
     """,
     "has_a_name_of_300_characters": "raise NameError('x' * 300)",
 }
+ATTACKS = ON_VERDICTS | ON_THE_MACHINE
 TRAINED = {"sends_infinite_training"}  # these need the cells of the training, too
 NEEDS_BUBBLEWRAP = {  # only its walls keep these from what they want
     "edits_the_tests",
