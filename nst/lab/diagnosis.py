@@ -225,7 +225,8 @@ class _Failure:
     def of_lost_file(self):
         """Look for the cell that should have left a file in the output folder."""
         folder = os.path.join(self.namespace.get("OUTPUT_DIR", ""), "")
-        if not (isinstance(self.error, FileNotFoundError) and folder and folder in str(self.error)):
+        is_lost = isinstance(self.error, FileNotFoundError) and folder and folder in str(self.error)
+        if not is_lost or PACKAGE in self.last_file.parents:  # whose message says what to do
             return []
         for cell in reversed(self.above):
             names = needed_by(cell.source)

@@ -63,6 +63,13 @@ def test_a_second_run_that_leaves_out_a_cell_names_one(lab_cells, left_out):
     assert re.search(r": run (first )?the cells? (of|that|from) ", lab_cells(second))
 
 
+def test_a_run_that_cannot_be_continued_is_refused_in_the_package_s_words(lab_cells, shell):
+    *before, run = lab_cells.ids
+    assert lab_cells(before) is None
+    shell.user_ns["RESUME"] = True
+    assert lab_cells([run]).endswith("so there is no run to continue: set RESUME = False")
+
+
 def test_a_check_run_again_in_section_4_breaks_nothing_silently(lab_cells, tmp_path):
     """It resets the default graph, and gives the costs' names to its own."""
     section_4 = lab_cells.ids[lab_cells.ids.index("session") :]
