@@ -17,7 +17,7 @@ from nst.grading import training_check
 from nst.grading.sandbox import Sandbox, fill_stage, remove
 from nst.grading.submissions import read_bytes
 
-START, SUBMISSION_LIMIT = 60, 40  # seconds by the clock, and a multiple of a function's limit
+START, SUBMISSION_LIMIT = 30, 20  # seconds by the clock, and a multiple of a function's limit
 
 
 class GradingEnded(Exception):
