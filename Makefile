@@ -9,6 +9,9 @@ UV     := $(shell command -v uv)
 PYTHON :=
 # Python versions that TensorFlow has packages for (requires-python in pyproject.toml)
 SUPPORTED := 3.13 3.12 3.11 3.10
+# uv leaves modules uncompiled: if Python may not keep them either, as in some containers, each
+# start compiles TensorFlow anew, which takes four seconds
+unexport PYTHONDONTWRITEBYTECODE
 LESSONS := $(sort $(wildcard notebooks/Lesson_*.ipynb))
 
 # Names that the targets take, as NAME=value
