@@ -116,7 +116,7 @@ ERRORS = [
         "module 'tensorflow[^']*' has no",
         "Look for a slip; your own functions take no tf. before them.",
     ),
-    ("MemoryError", "Look for arrays that fill the memory."),
+    ("MemoryError|OOM", "Look for arrays that fill the memory."),
     ("No space left|File too large", "Write less: that is more than the disk space allowed."),
     ("RecursionError", "It calls itself without end."),
     ("No such file|not found", "Name a file of images/ from the project's folder on."),
@@ -129,7 +129,7 @@ def format_error(error):
     try:
         message = str(error)
         if message.startswith("Graph execution error"):  # the reason is the last of some lines
-            lines = message.partition("\n\nOriginal stack")[0].splitlines()
+            lines = re.split("\n\nOriginal stack|\nHint:", message)[0].splitlines()
             message = [line.strip() for line in lines if line.strip() and "[[{{" not in line][-1]
         return f"{type(error).__name__}: {message}"[:2000]
     except BaseException:  # an error of a submission may raise another one when it is shown
