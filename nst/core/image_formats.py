@@ -106,7 +106,7 @@ def _advice(path):
     """Return what to do about a missing image: the name that may have been meant."""
     folder, name = os.path.split(path)
     if set(name) & set("*?"):
-        return f"name one image, {SEVERAL}"
+        return f"name one image, give `nst paint` a folder of photographs, {SEVERAL}"
     if folder and not os.path.isdir(folder):
         return f"check the folder {folder}"
     folders = [folder] if folder else ["", os.path.relpath(PROJECT / "images")]

@@ -58,7 +58,7 @@ def sharpen(image):
     """Turn the soft edges of an enlarged image (1, h, w, 3) into hard ones, as between strokes.
 
     The brightness of a pixel becomes the highest or the lowest around it, whichever is nearer
-    (Kramer and Bruckner, 1975). At twice the size, so that an edge gets no steps.
+    (Kramer and Bruckner, 1975), computed at twice the size so that an edge has no steps.
     """
     height, width = image.shape[1:3]
     light = image[0] @ LUMA
