@@ -73,7 +73,8 @@ def check_class(rows):
     for name, faults in CLASS.items():
         found = rows[f"{name}.ipynb"]
         failed = {function for function, row in found.items() if row["verdict"] == "fail"}
-        assert failed == {*faults, *([TRAINING] if name == "wrong_content" else [])}, f"{name}: {found}"
+        expected = {*faults, *([TRAINING] if name == "wrong_content" else [])}
+        assert failed == expected, f"{name}: {found}"
         for function, said in faults.items():
             assert said in found[function]["diagnosis"], name
 
