@@ -54,6 +54,11 @@ def _resize(plane, height, width):
     return np.asarray(plane.resize((width, height), Image.Resampling.LANCZOS))
 
 
+def shrink(image, scale):
+    """Resample an image (1, h, w, 3) to sides of `scale` (0-1) times its own."""
+    return resize(image, *(max(1, round(scale * side)) for side in image.shape[1:3]))
+
+
 def sharpen(image):
     """Turn the soft edges of an enlarged image (1, h, w, 3) into hard ones, as between strokes.
 
@@ -74,9 +79,7 @@ def detail(image, scale):
 
     That is one level of a Laplacian pyramid (Burt and Adelson, 1983).
     """
-    height, width = image.shape[1:3]
-    small = resize(image, *(max(1, round(scale * side)) for side in (height, width)))
-    return image - resize(small, height, width)
+    return image - resize(shrink(image, scale), *image.shape[1:3])
 
 
 def add_margin(image):

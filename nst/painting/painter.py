@@ -28,9 +28,9 @@ picture is painted first, enlarged, and painted again. The reason and the source
 - The first two levels are held, loosely, to the photo's light and colors. Gram matrices ignore
   position; without this a mosaic or a starry sky covers heaven and earth alike. The third level, at
   which strokes get their shape, is unconstrained. Beyond it, a picture is held to the result of
-  that level: a large picture is the small one with more detail. (Held to the level before, it keeps
-  the grain of every level, enlarged.) What conv5_1 sees there was painted before, so it is left
-  out, with a fifth of the work.
+  that level, and less to its finest detail: a large picture is the small one with more detail.
+  (Held to all of that, or to the level before, it keeps fine lines, enlarged to a weave.) What
+  conv5_1 sees there was painted before, so it is left out, with a fifth of the work.
 - L-BFGS (Gatys et al., 2016). Pixels outside 0-255 have a cost instead of bounds: they would be
   clipped, and a clipped picture has different statistics.
 - No frame: each level is painted with a margin (image_ops.py), which is then cut off. It takes what
@@ -48,7 +48,16 @@ from nst.core.config import CONFIG, PROJECT
 from nst.core.images import fit_size, load_image, to_pixels
 from nst.painting.costs import layout_cost, measure_spectrum, range_cost, spectrum_cost
 from nst.painting.eta import Eta, total_work
-from nst.painting.image_ops import MARGIN, add_margin, clip, cut_margin, detail, resize, sharpen
+from nst.painting.image_ops import (
+    MARGIN,
+    add_margin,
+    clip,
+    cut_margin,
+    detail,
+    resize,
+    sharpen,
+    shrink,
+)
 from nst.painting.inputs import Sources
 from nst.painting.lbfgs import MEMORY, lbfgs
 from nst.painting.memory import memory_limit, pixels_at_once
@@ -60,7 +69,7 @@ FIRST_AREA = 100 * 75  # pixels of the first level; smaller ones lose the subjec
 EVALUATIONS = (24, 18, 24, 8, 5)  # by level; the last for all that follow, each 4 times as costly
 UNCONSTRAINED_LEVEL = 2  # index of the level without a layout cost
 LAYOUT_WEIGHT_PHOTO = 0.7  # at the first level, halved at the second
-LAYOUT_WEIGHT_SMALL = 3000  # after UNCONSTRAINED_LEVEL
+LAYOUT_WEIGHTS_SMALL = {1: 500, 0.5: 3000}  # by scale, after UNCONSTRAINED_LEVEL
 STYLE_SHARE_BY_LEVEL = (0.3, 0.6, 1)  # of the style's weight; the last for all that follow
 TEXTURE_LAYERS = ("conv1_1", "conv2_1", "conv3_1")  # of weight 1
 # weights of conv4_1 and conv5_1 at medium strength, by level; the last for all that follow
@@ -226,9 +235,10 @@ def layout(image, index, photo, small):
     small -- array, the result of UNCONSTRAINED_LEVEL, or None before it
     """
     if index > UNCONSTRAINED_LEVEL:
-        return LAYOUT_WEIGHT_SMALL * layout_cost(image, small)
-    height, width = (max(1, round(side / 2 ** (index + 2))) for side in photo.shape[1:3])
-    return LAYOUT_WEIGHT_PHOTO / 2**index * layout_cost(image, resize(photo, height, width))
+        weights = LAYOUT_WEIGHTS_SMALL.items()
+        return sum(weight * layout_cost(image, shrink(small, scale)) for scale, weight in weights)
+    photo = shrink(photo, 0.5 ** (index + 2))
+    return LAYOUT_WEIGHT_PHOTO / 2**index * layout_cost(image, photo)
 
 
 # --- the plan ------------------------------------------------------------------------------------

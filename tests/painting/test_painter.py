@@ -113,7 +113,7 @@ def test_layout_cost_ignores_detail_that_shrinking_removes(photo):
         assert other == pytest.approx(100 / unit, rel=0.1)  # Pillow rounds to whole levels
 
 
-def test_first_levels_are_held_to_the_photo_and_last_ones_to_the_level_before():
+def test_first_levels_are_held_to_the_photo_and_last_ones_to_the_third():
     rng = np.random.default_rng(0)
     photo = np.float32(image_ops.resize(rng.normal(0, 60, (1, 6, 8, 3)), 72, 96))
     grain = np.float32(40 * (np.indices((72, 96)).sum(axis=0) % 2 - 0.5)[None, ..., None])
@@ -125,14 +125,16 @@ def test_first_levels_are_held_to_the_photo_and_last_ones_to_the_level_before():
             ]
         assert max(held[:2]) < 0.01 * painter.LAYOUT_WEIGHT_PHOTO  # grain is not seen from afar
         assert held[2] > painter.LAYOUT_WEIGHT_PHOTO / 2**index
-    small = rng.normal(0, 50, (1, 36, 48, 3)).astype(np.float32)
+    small = image_ops.resize(rng.normal(0, 50, (1, 9, 12, 3)), 36, 48)
+    unit = np.var(small, axis=(1, 2)).mean()
     with tf.Graph().as_default():
-        cost = evaluate(
-            painter.layout(tf.constant(photo), painter.UNCONSTRAINED_LEVEL + 1, None, small)
-        )
-        assert cost == evaluate(
-            painter.LAYOUT_WEIGHT_SMALL * costs.layout_cost(tf.constant(photo), small)
-        )
+        same, lines, lighter = [
+            evaluate(painter.layout(tf.constant(image), index + 2, None, small))
+            for image in (small, small + grain[:, :36, :48], small + 20)
+        ]
+    assert same < 1
+    assert lines == pytest.approx(500 * 20**2 / unit, rel=0.05)  # its finest detail counts less
+    assert lighter == pytest.approx(3500 * 20**2 / unit, rel=0.05)
 
 
 def test_spectrum_is_scipy_s_cosine_transform_in_bands(photo):
