@@ -3,7 +3,7 @@
 import numpy as np
 
 from nst.assignment.hints import habits
-from nst.assignment.mistakes import FACTORS, THE_MEAN, find_mistakes
+from nst.assignment.mistakes import TOTAL, find_mistakes
 from nst.assignment.reference import allclose32, right_value
 
 HAS_STAND_IN = ("compute_layer_style_cost", "compute_style_cost")
@@ -49,12 +49,11 @@ def judge(name, samples, fields, arrays):
             right = [right_value(name, sample) for sample in inputs]
             if all(map(allclose32, values, right)):
                 return _gradient_diagnosis(name, inputs[-1], arrays)
-        code = fields.get("code", "")
-        found = filter(None, (_named(name, values, inputs, code) for inputs in ways))
-        return next(found, "") or _unnamed(name, values, samples, habits(code))
+        found = filter(None, (_named(name, values, inputs) for inputs in ways))
+        return next(found, "") or _unnamed(name, values, samples, habits(fields.get("code", "")))
 
 
-def _named(name, values, samples, code):
+def _named(name, values, samples):
     """Name the known mistakes that compute exactly `values`."""
     found = find_mistakes(name, values[-3:], samples[-3:])
     if found is None:
@@ -63,10 +62,7 @@ def _named(name, values, samples, code):
         is_right = allclose32(values[-1], right_value(name, samples[-1]))
         return OVERFLOW if is_right else "its sign is wrong. Costs are sums of squares."
     names, hints = zip(*(text.partition(". ")[::2] for text in found), strict=True)
-    text = f"{', and '.join(names)}. {' '.join(dict.fromkeys(hints))}"
-    if code and "mean" not in code:  # another way to the same value
-        return text.replace(THE_MEAN, "it divides by the number of entries once too often")
-    return text
+    return f"{', and '.join(names)}. {' '.join(dict.fromkeys(hints))}"
 
 
 def _gradient_diagnosis(name, sample, arrays):
@@ -111,5 +107,5 @@ def _unnamed(name, values, samples, hints):
     if name == "model_nn":
         return NOT_THAT_MANY_STEPS
     if name == "total_cost":
-        return f"its value is wrong. {FACTORS[name]['']}"
+        return f"its value is wrong. {TOTAL}"
     return UNKNOWN

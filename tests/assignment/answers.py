@@ -354,10 +354,14 @@ SCRAMBLE_C, SCRAMBLE_S, SCRAMBLE_G = (
 )
 WRONG = [  # (function, what its message says, edits of the solution: "old => new")
     # the fraction of the content cost
-    (CONTENT, "the 1/4 is forgotten", "4 * n_H => n_H"),
+    (CONTENT, "the right value times 4. The fraction is 1 / (4", "4 * n_H => n_H"),
     (CONTENT, "the right value times 2.", "4 * n_H => 2 * n_H"),
     (CONTENT, "the mean, not the sum", "reduce_sum => reduce_mean"),
-    (CONTENT, "the fraction is forgotten", "1 / (4 * n_H * n_W * n_C) * => "),
+    (
+        CONTENT,
+        "the right value times 4 * n_H * n_W * n_C. The fraction is",
+        "1 / (4 * n_H * n_W * n_C) * => ",
+    ),
     (CONTENT, "the right value times n_H * n_W * n_C.", "(4 * n_H * n_W * n_C) => 4"),
     (
         CONTENT,
@@ -381,11 +385,11 @@ WRONG = [  # (function, what its message says, edits of the solution: "old => ne
         "tf.square(tf.subtract(a_C_unrolled, a_G_unrolled)) => a_C**2 - a_G**2",
     ),
     (CONTENT, "only one of the two images", "tf.subtract(a_C_unrolled, a_G_unrolled) => a_G"),
-    (CONTENT, "a_C and a_G are unrolled differently", SCRAMBLE_C),
+    (CONTENT, "the images are unrolled differently", SCRAMBLE_C),
     (CONTENT, "sum over every axis", "tf.reduce_sum( => ("),
     (
         CONTENT,
-        "the mean, not the sum, and the 1/4",
+        "and the result is multiplied by 4. tf.reduce_mean divides, too",
         "4 * n_H => n_H",
         "reduce_sum => reduce_mean",
     ),
@@ -444,8 +448,8 @@ WRONG = [  # (function, what its message says, edits of the solution: "old => ne
         "the number of entries once too often",
         "n_H * n_W * n_C) => (n_C * n_H * n_W)**2)",
     ),
-    (CONTENT, "dimensions are added", "4 * n_H * n_W * n_C => 4 * (n_H + n_W + n_C)"),
-    (CONTENT, "dimensions are added", "4 * n_H * n_W * n_C => 4 * n_H + n_W + n_C"),
+    (CONTENT, "n_C / (n_H + n_W + n_C).", "4 * n_H * n_W * n_C => 4 * (n_H + n_W + n_C)"),
+    (CONTENT, "n_C / (4 * n_H + n_W + n_C).", "4 * n_H * n_W * n_C => 4 * n_H + n_W + n_C"),
     (CONTENT, "use a_G.get_shape().as_list()", "get_shape().as_list() => get_shape()"),
     (
         CONTENT,
@@ -490,17 +494,25 @@ WRONG = [  # (function, what its message says, edits of the solution: "old => ne
     # style cost of one layer
     (LAYER, "reshape without transpose", SCRAMBLE_S, SCRAMBLE_G),
     (LAYER, "Run the cell that defines it", "gram_matrix(a_G) => grammatrix(a_G)"),
-    (LAYER, "a_S and a_G are unrolled differently", SCRAMBLE_G),
+    (LAYER, "the images are unrolled differently", SCRAMBLE_G),
     (LAYER, "the wrong side", "tf.transpose( => ("),
     (LAYER, "Compare the .shape", "a_G = tf.transpose( => a_G = ("),
-    (LAYER, "the 1/4 is forgotten", "4 * n_C => n_C"),
+    (LAYER, "the right value times 4.", "4 * n_C => n_C"),
     (LAYER, "the right value times n_C.", "n_C**2 => n_C"),
     (LAYER, "the right value times n_H * n_W.", "(n_H * n_W)**2 => (n_H * n_W)"),
     (LAYER, "the right value times n_H * n_W * n_C.", "**2 => "),
-    (LAYER, "the 4 is squared too", "(4 * n_C**2 * (n_H * n_W)**2) => (4 * n_C * n_H * n_W)**2"),
+    (
+        LAYER,
+        "the right value times 0.25.",
+        "(4 * n_C**2 * (n_H * n_W)**2) => (4 * n_C * n_H * n_W)**2",
+    ),
     (LAYER, "the right value times n_C**2.", "n_C**2 * => "),
     (LAYER, "the right value times n_H**2 * n_W**2.", "* (n_H * n_W)**2 => "),
-    (LAYER, "the fraction is forgotten", "1 / (4 * n_C**2 * (n_H * n_W)**2) * => "),
+    (
+        LAYER,
+        "the right value times 4 * n_H**2 * n_W**2 * n_C**2.",
+        "1 / (4 * n_C**2 * (n_H * n_W)**2) * => ",
+    ),
     (LAYER, "the mean, not the sum", "reduce_sum => reduce_mean"),
     (LAYER, "it is halved once too often", "tf.reduce_sum(tf.square( => tf.nn.l2_loss(("),
     (
@@ -530,8 +542,8 @@ WRONG = [  # (function, what its message says, edits of the solution: "old => ne
         "gram_matrix(a_S) => gram_matrix(a_S) / (n_H * n_W)",
         "gram_matrix(a_G) => gram_matrix(a_G) / (n_H * n_W)",
     ),
-    (LAYER, "not channels", "[n_H * n_W, n_C] => [n_H, n_W * n_C]"),
-    (LAYER, "* 2 instead of ** 2", "**2 => *2"),
+    (LAYER, "the .shape of each tensor", "[n_H * n_W, n_C] => [n_H, n_W * n_C]"),
+    (LAYER, "the right value times 0.25 * n_H * n_W * n_C.", "**2 => *2"),
     (LAYER, "take no tf. before them", "gram_matrix(a_S) => tf.gram_matrix(a_S)"),
     (LAYER, "gram_matrix takes a matrix", "[n_H * n_W, n_C] => [m, n_H * n_W, n_C]"),
     (
@@ -546,7 +558,7 @@ WRONG = [  # (function, what its message says, edits of the solution: "old => ne
         "1 / (4 * n_C**2 * (n_H * n_W)**2) * total => "
         "total / tf.cast(4 * tf.square(n_C) * tf.square(n_H * n_W), tf.float32)",
     ),
-    (LAYER, "dimensions are added", "n_C**2 * (n_H * n_W)**2 => (n_H + n_W + n_C)**2"),
+    (LAYER, "n_C**2 / (n_H + n_W + n_C)**2.", "n_C**2 * (n_H * n_W)**2 => (n_H + n_W + n_C)**2"),
     (LAYER, "take the dimensions from a_G", "a_G.get_shape() => a_S.get_shape()"),
     # style cost of all layers
     (STYLE, "use model[layer_name]", "model[layer_name] => model.layer_name"),
@@ -563,10 +575,14 @@ WRONG = [  # (function, what its message says, edits of the solution: "old => ne
         "coeff *  => ",
         "return J_style => return J_style / 5",
     ),
-    (STYLE, "the first layer is left out", "in STYLE_LAYERS => in STYLE_LAYERS[1:]"),
+    (
+        STYLE,
+        "of the 5 layers only these count: [2 3 4 5]",
+        "in STYLE_LAYERS => in STYLE_LAYERS[1:]",
+    ),
     (STYLE, "the layers' weights are forgotten", "coeff *  => "),
-    (STYLE, "only the last layer counts", "+= => ="),
-    (STYLE, "only the first layer counts", "    return =>         return"),
+    (STYLE, "of the 5 layers only these count: [5]", "+= => ="),
+    (STYLE, "only these count: [1]. Add (+=) in a loop over all", "    return =>         return"),
     (STYLE, "a_S is not run", "sess.run(out) => out"),
     (STYLE, "a_G is run", "a_G = out => a_G = a_S"),
     (STYLE, "0.2, or a mean, is used instead", "coeff * => 0.2 *"),
@@ -579,7 +595,7 @@ WRONG = [  # (function, what its message says, edits of the solution: "old => ne
     (STYLE, "compute_layer_style_cost() missing a", "(a_S, a_G) => (a_S)"),
     (STYLE, "loop over its pairs", "layer_name, coeff in => coeff, layer_name in"),
     (STYLE, "not its name", "sess.run(out) => sess.run(layer_name)"),
-    (STYLE, "only 3 of 5 layers count", "in STYLE_LAYERS => in STYLE_LAYERS[:3]"),
+    (STYLE, "of the 5 layers only these count: [1 2 3]", "in STYLE_LAYERS => in STYLE_LAYERS[:3]"),
     (STYLE, "STYLE_LAYERS is a list", "in STYLE_LAYERS => in STYLE_LAYERS.items()"),
     (STYLE, "STYLE_LAYERS is a list", "layer_name, coeff in => layer_name in"),
     (STYLE, "STYLE_LAYERS is a list", "layer_name, coeff in => a, b, c in"),
@@ -626,7 +642,7 @@ WRONG = [  # (function, what its message says, edits of the solution: "old => ne
     # training
     (
         MODEL,
-        "the initializer runs in each pass",
+        "Either the initializer, assign or return is inside the loop",
         "        sess.run(train => "
         "        sess.run(tf.global_variables_initializer()); sess.run(train",
     ),
@@ -641,7 +657,7 @@ WRONG = [  # (function, what its message says, edits of the solution: "old => ne
     (MODEL, "train_step did not run", "sess.run(train_step) => train_step"),
     (
         MODEL,
-        "neither assign nor train_step ran",
+        "assign did not run, and train_step did not run",
         "sess.run(model['input'].assign => (model['input'].assign",
         "sess.run(train_step) => train_step",
     ),
