@@ -9,10 +9,10 @@ import functools
 import inspect
 import re
 import traceback
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from numbers import Real
 from textwrap import shorten
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from unittest.mock import patch
 
 import numpy as np
@@ -29,28 +29,35 @@ class Refused(Exception):
     """A function, or its value, cannot be judged; the message is a sentence for the student."""
 
 
-def attempt(name, target, samples, namespace=None):
+def attempt(name, target, samples):
     """Run a function of the assignment on samples.
 
     Arguments:
     name -- key of PARAMETERS
     target -- the function
     samples -- list of lists of arrays, from nst.assignment.samples.draw
-    namespace -- globals of the notebook, if they may differ from those of `target`
 
     Returns:
     fields -- dict: code (of the function, without its comments and strings), and complaint (a
         sentence) if it cannot be judged
-    arrays -- dict of arrays: value0, value1, …, and what else the trial gives
+    arrays -- dict of arrays: value0, value1, …, and the gradient of the last one; of total_cost
+        defaults, its value for 1 and 2
     """
     fields, arrays = {}, {}
     try:
         function = plain_function(target)
         fields = {"code": code_of(function)}
         _check_signature(name, target)
-        spaces = [function.__globals__, *([namespace] if namespace is not None else [])]
-        with _trial(spaces) as session:
-            TRIALS[name](target, session, samples, arrays, spaces)
+        space = function.__globals__
+        with _trial(space) as session:
+            if name == "model_nn":
+                return fields, {"value0": _train(target, session, space, *samples[0])}
+            for i, sample in enumerate(samples):
+                output, arguments = CALLS[name](target, session, space, *sample)
+                arrays[f"value{i}"] = run(session, output)
+            arrays["gradient"] = gradients_of(session, output, arguments)
+            if name == "total_cost":
+                arrays["defaults"] = run(session, target(*map(tf.constant, (1.0, 2.0))))
     except Refused as refusal:
         fields["complaint"] = str(refusal)
     except (Exception, SystemExit) as error:
@@ -67,8 +74,7 @@ def plain_function(target):
         elif not inspect.isfunction(found) and not isinstance(found, type):
             found = getattr(found, "__func__", vars(type(found)).get("__call__"))
     if not inspect.isfunction(found):
-        shown = f"a {type(target).__name__:.40}" if target is not None else "None"
-        raise Refused(f"it is {shown}, not a function of yours. Run the cell that defines it.")
+        raise Refused(f"it is {_kind(target)}, not a function. Run the cell that defines it.")
     return inspect.unwrap(found)
 
 
@@ -80,27 +86,28 @@ def code_of(function):
     return ""
 
 
+def _kind(value):
+    """Name the type of a value that is not the wanted one."""
+    if isinstance(value, Real | np.ndarray):
+        return f"a NumPy array of shape {value.shape}" if np.ndim(value) else "a number"
+    return f"a {type(value).__name__:.40}" if value is not None else "None"
+
+
 def _check_signature(name, target):
     """Raise Refused if the course's calls do not fit; two activations may be in either order."""
     signature, wanted = inspect.signature(target), PARAMETERS[name].split(", ")
-    found = list(signature.parameters)
-    if {"content_output", "generated_output", "style_image_output"} & {*found}:
-        raise Refused(
-            f"its arguments {signature} are those of the TensorFlow 2 edition. This is the "
-            f"TensorFlow 1 course, whose arguments are ({PARAMETERS[name]})."
-        )
     names = [parameter.partition("=")[0] for parameter in wanted]
-    found = found[: len(names)]
+    found = list(signature.parameters)[: len(names)]
     try:
         signature.bind(*wanted)
         signature.bind(*(parameter for parameter in wanted if "=" not in parameter))
         fits = found == names or sorted(found) != sorted(names) or name in ACTIVATIONS
     except TypeError:
         fits = False
-    if not fits:
-        shown = f"{signature}"[:200]
+    if not fits or {"content_output", "generated_output", "style_image_output"} & {*found}:
         raise Refused(
-            f"its arguments are {shown}. They must be ({PARAMETERS[name]}), in this order."
+            f"its arguments are {str(signature)[:200]}. They must be ({PARAMETERS[name]}), in this "
+            "order: this is the TensorFlow 1 edition of the course, not the TensorFlow 2 edition."
         )
 
 
@@ -113,35 +120,31 @@ def _describe(error, file, name, code):
 
 
 @contextmanager
-def _trial(spaces):
-    """Enter a graph and a session, which every session among the notebook's globals becomes."""
-    with tf.Graph().as_default(), new_session() as session, ExitStack() as stack:
-        for space in spaces:
-            kinds = tf.Session, tf.InteractiveSession
-            found = [name for name, value in space.items() if isinstance(value, kinds)]
-            stack.enter_context(patch.dict(space, dict.fromkeys(found, session), sess=session))
+def _trial(space):
+    """Enter a graph and a session, which every session among the notebook's globals becomes.
+
+    It computes on the processor, so that numbers are the same everywhere.
+    """
+    config = tf.ConfigProto(device_count={"GPU": 0})
+    kinds = tf.Session, tf.InteractiveSession
+    found = [name for name, value in space.items() if isinstance(value, kinds)]
+    with (
+        tf.Graph().as_default(),
+        tf.Session(config=config) as session,
+        patch.dict(space, dict.fromkeys([*found, "sess"], session)),
+    ):
         yield session
-
-
-def new_session():
-    """Make a session that computes on the processor, so that numbers are the same everywhere."""
-    return tf.Session(config=tf.ConfigProto(device_count={"GPU": 0}))
 
 
 def run(session, output):
     """Run `output`, which must be a float32 tensor of the session's graph."""
     if output is None:
         raise Refused(NOTHING)
-    if isinstance(output, int) and output == 0:
-        raise Refused("it returns 0, its starting value. Add to it with +=.")
-    if isinstance(output, int | float | np.ndarray | np.generic):
-        kind = "a NumPy array" if np.ndim(output) else "a number"
-        raise Refused(
-            f"it returns {kind}, not a tensor. Compute it from the arguments with tf functions, "
-            "without sess.run, .eval() or NumPy."
-        )
     if not isinstance(output, tf.Tensor):
-        raise Refused(f"it returns a {type(output).__name__:.40}. It must return one tensor.")
+        raise Refused(
+            f"it returns {_kind(output)}, not a tensor. Return one tensor, computed from the "
+            "arguments with tf functions, without sess.run, .eval() or NumPy."
+        )
     if output.graph is not session.graph:
         raise Refused("it returns a tensor of another graph. Use the arguments only.")
     if output.dtype != tf.float32:
@@ -156,40 +159,44 @@ def gradients_of(session, output, arguments):
         return np.array(session.run(list(map(tf.convert_to_tensor, gradients))))
 
 
-def _try_tensors(target, session, samples, arrays, spaces):
-    for i, sample in enumerate(samples):
-        inputs = [tf.constant(array) for array in sample]
-        output = target(*inputs)
-        arrays[f"value{i}"] = run(session, output)
-    arrays["gradient"] = gradients_of(session, output, inputs[-1:])
+def _call_with_tensors(target, session, space, *arrays):
+    inputs = [tf.constant(array) for array in arrays]
+    return target(*inputs), inputs[-1:]
 
 
-def _try_layer(target, session, samples, arrays, spaces):
-    """Samples: the factor of the stand-in for gram_matrix, then two activations."""
-    for i, (factor, a_S, a_G) in enumerate(samples):
-        generated = tf.constant(a_G)
-        with _helper("gram_matrix", spaces, functools.partial(_stand_in_gram, factor)):
-            # an array, as compute_style_cost passes it, or a tensor, as in the check cell
-            output = target(a_S if i % 2 else tf.constant(a_S), generated)
-        arrays[f"value{i}"] = run(session, output)
-    arrays["gradient"] = gradients_of(session, output, [generated])
+def _call_layer(target, session, space, factor, a_S, a_G):
+    """Call it as compute_style_cost does; gram_matrix multiplies by a secret factor."""
+    generated = tf.constant(a_G)
+    with _replaced("gram_matrix", space, functools.partial(_stand_in_gram, factor)):
+        return target(a_S, generated), [generated]
 
 
-def _try_style(target, session, samples, arrays, spaces):
-    """Samples: secret numbers, the layers' weights, their style and generated activations."""
-    for i, (secret, weights, *activations) in enumerate(samples):
-        names = [f"conv{block}_1" for block in range(1, 1 + len(weights))]
-        images = [tf.Variable(style) for style in activations[::2]]
-        session.run([image.initializer for image in images])
-        model = dict(zip(names, map(tf.identity, images), strict=True))
-        layers = list(zip(names, weights.tolist(), strict=True))
-        cost = functools.partial(_stand_in_cost, secret)
-        with _helper("compute_layer_style_cost", spaces, cost):
-            output = target(model, layers)
-        for image, generated in zip(images, activations[1::2], strict=True):
-            session.run(image.assign(generated))
-        arrays[f"value{i}"] = run(session, output)
-    arrays["gradient"] = gradients_of(session, output, [model[names[-1]]])
+def _call_style(target, session, space, secret, weights, *activations):
+    """Call it on a model of the style activations, which then become the generated ones."""
+    names = [f"conv{block}_1" for block in range(1, 1 + len(weights))]
+    images = [tf.Variable(style) for style in activations[::2]]
+    session.run([image.initializer for image in images])
+    model = dict(zip(names, map(tf.identity, images), strict=True))
+    layers = list(zip(names, weights.tolist(), strict=True))
+    with _replaced("compute_layer_style_cost", space, functools.partial(_stand_in_cost, secret)):
+        output = target(model, layers)
+    for image, generated in zip(images, activations[1::2], strict=True):
+        session.run(image.assign(generated))
+    return output, [model[names[-1]]]
+
+
+def _call_total(target, session, space, J_content, J_style, alpha, beta):
+    costs = [tf.constant(J_content), tf.constant(J_style)]
+    return target(*costs, float(alpha), float(beta)), costs
+
+
+CALLS = {
+    "compute_content_cost": _call_with_tensors,
+    "gram_matrix": _call_with_tensors,
+    "compute_layer_style_cost": _call_layer,
+    "compute_style_cost": _call_style,
+    "total_cost": _call_total,
+}
 
 
 def _stand_in_gram(factor, own, A, *_):
@@ -206,43 +213,23 @@ def _stand_in_cost(secret, own, a_S, a_G, *_):
     return tf.reduce_mean((secret[0] * a_S - secret[1] * a_G) ** 2)
 
 
-@contextmanager
-def _helper(name, spaces, stand_in):
+def _replaced(name, space, stand_in):
     """Replace a function that the tried one calls, among the notebook's globals."""
-    with ExitStack() as stack:
-        for space in spaces:
-            own = space.get(name)
+    own = space.get(name)
 
-            def helper(*args, own=own, **kwargs):
-                # in the order of the notebook's own function, if it has one
-                if callable(own):
-                    try:
-                        args = inspect.signature(own).bind(*args, **kwargs).args
-                    except TypeError as error:
-                        raise TypeError(f"{name}() {error}") from None
-                return stand_in(own, *args)
+    def helper(*args, **kwargs):
+        if callable(own):  # its arguments may have an order of their own
+            args = inspect.signature(own).bind(*args, **kwargs).args
+        return stand_in(own, *args)
 
-            stack.enter_context(patch.dict(space, {name: helper}))
-        yield
+    return patch.dict(space, {name: helper})
 
 
-def _try_total(target, session, samples, arrays, spaces):
-    for i, sample in enumerate(samples[:-1]):
-        arrays[f"value{i}"] = _number_or_run(session, target(*map(float, sample)))
-    costs, weights = [tf.constant(n, tf.float32) for n in samples[-1][:2]], samples[-1][2:]
-    J = target(*costs, *map(float, weights))
-    arrays[f"value{len(samples) - 1}"] = run(session, J)
-    arrays["gradient"] = gradients_of(session, J, costs)
-    arrays["defaults"] = _number_or_run(session, target(1.0, 2.0))
+def _train(target, session, space, rate, noise, goal):
+    """Run model_nn on a descent of this rate, from noise; J_content compares with goal.
 
-
-def _number_or_run(session, J):
-    return np.asarray(J, float) if isinstance(J, Real) else run(session, J)
-
-
-def _try_model_nn(target, session, samples, arrays, spaces):
-    """Samples: rate of a descent, the image where it begins, the image that J_content compares."""
-    rate, noise, goal = samples[0]
+    Returns the image that is left in the model, and the one that is returned.
+    """
     image = tf.Variable(np.zeros_like(noise))
     costs = {"J_content": tf.reduce_sum((image - goal) ** 2), "J_style": tf.reduce_sum(image**2)}
     costs["J"] = costs["J_content"] + costs["J_style"]
@@ -256,26 +243,22 @@ def _try_model_nn(target, session, samples, arrays, spaces):
         "train_step": optimizer().minimize(costs["J"]),
         "save_image": lambda path, image: None,
     }
-    with ExitStack() as stack:
-        stack.enter_context(capture_output(stderr=False))  # what it prints and displays
-        stack.enter_context(patch.object(tf.train, "AdamOptimizer", optimizer))
-        for space in spaces:
-            for value in space.values():
-                if isinstance(value, ModuleType) and hasattr(value, "save_image"):
-                    stack.enter_context(patch.object(value, "save_image", stand_ins["save_image"]))
-            replaced = _by_kind(space, stand_ins, optimizer())
-            stack.enter_context(patch.dict(space, stand_ins | replaced))
+    stand_ins = _by_kind(space, stand_ins, optimizer()) | stand_ins
+    with (
+        capture_output(stderr=False),  # what it prints and displays
+        patch.object(tf.train, "AdamOptimizer", optimizer),
+        patch.dict(space, stand_ins),
+    ):
         returned = target(session, noise, STEPS)
-        if returned is None:
-            raise Refused(NOTHING)
         left = session.run(image)
+    if returned is None:
+        raise Refused(NOTHING)
     if not isinstance(returned, np.ndarray) or returned.shape != noise.shape:
-        shape = f" of shape {returned.shape}" if isinstance(returned, np.ndarray) else ""
         raise Refused(
-            f"it returns a {type(returned).__name__}{shape}, not the image. Return what "
+            f"it returns {_kind(returned)}, not the image. Return what "
             "sess.run(model['input']) gives: an array (1, n_H, n_W, 3)."
         )
-    arrays["value0"] = np.stack([left, returned.astype(np.float32)])
+    return np.stack([left, returned.astype(np.float32)])
 
 
 def _by_kind(space, stand_ins, optimizer):
@@ -288,21 +271,13 @@ def _by_kind(space, stand_ins, optimizer):
             found[name] = stand_ins["train_step"]
         elif isinstance(value, tf.train.Optimizer):
             found[name] = optimizer
-        elif isinstance(value, tf.Tensor) and value.shape == () and name not in stand_ins:
+        elif isinstance(value, tf.Tensor) and value.shape == ():
             found[name] = stand_ins["J"]
+        elif isinstance(value, ModuleType) and hasattr(value, "save_image"):
+            found[name] = SimpleNamespace(**vars(value) | {"save_image": stand_ins["save_image"]})
     return found
 
 
 def is_model(value):
     """Return whether a value is a dictionary of layers, as load_vgg_model returns it."""
     return isinstance(value, dict) and "input" in value and VGG_LAYERS[0] in value
-
-
-TRIALS = {
-    "compute_content_cost": _try_tensors,
-    "gram_matrix": _try_tensors,
-    "compute_layer_style_cost": _try_layer,
-    "compute_style_cost": _try_style,
-    "total_cost": _try_total,
-    "model_nn": _try_model_nn,
-}

@@ -234,7 +234,7 @@ class Submission:
         target = self._model_nn if name == "model_nn" else self._space[name]
         try:
             with _alarm(self._limit):
-                fields, arrays = trial.attempt(name, target, samples, self._space)
+                fields, arrays = trial.attempt(name, target, samples)
         except BaseException as error:
             is_slow = isinstance(error, TimeUp | KeyboardInterrupt)
             return {"complaint": NEVER_RETURNS if is_slow else format_error(error)[:300]}, {}
