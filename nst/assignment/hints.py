@@ -2,6 +2,8 @@
 
 import re
 
+from nst.assignment.spec import VGG_LAYERS
+
 NOTHING = "it returns None. Either a blank is still None, or the return is missing."
 DIES = "it ends Python itself. Look for exit(), os._exit(), or arrays that fill the memory."
 NEVER_RETURNS = "it does not return in time. Look for a loop that never ends."
@@ -33,8 +35,7 @@ HABITS = [
     ),
     (r"get_shape\(\)(?!\.)", "same dtype|int32", DIMENSIONS),
     ("//", "same dtype|int32", "// rounds down to a whole number: use /."),
-    (r"\b(np|numpy)\.sum\(", "$^", "np.sum does not sum a tensor: use tf.reduce_sum."),
-    (r"\b(np|numpy)\.mean\(", "$^", "np.mean takes no tensor: use tf.reduce_sum and the fraction."),
+    (r"\b(np|numpy)\.(sum|mean)\(", "$^", "NumPy does not sum tensors: use tf.reduce_sum."),
 ]
 
 # (pattern of an error, advice, and the functions that it is about, if not any)
@@ -48,22 +49,19 @@ ERRORS = [
     ("is not defined", "Run the cell that defines it, or look for a slip in the name."),
     ("^(ModuleNotFound|Import)Error", "Install that package, or leave its import out."),
     (
-        "same graph|not an element of this graph|different graph",
+        "same graph|not an element of this graph|different graph|graph is empty",
         "It uses a tensor from outside, of a stale graph: use the arguments only.",
     ),
-    ("attribute 'T'", "A tensor has no .T: use tf.transpose(A)."),
-    ("attribute 'dot'", "A tensor has no .dot: use tf.matmul(A, B)."),
-    ("attribute 'sum'", "TensorFlow has it as tf.reduce_sum(tensor)."),
-    ("attribute 'mean'", "TensorFlow has it as tf.reduce_mean; the formulas have a sum."),
-    ("Tensor'? object has no attribute 'reshape'", "Use tf.reshape(a, shape)."),
-    ("Tensor'? object has no attribute 'transpose'", "Use tf.transpose(A)."),
+    (
+        "Tensor.*attribute '(T|dot|sum|mean|reshape|transpose)'|tensorflow.*attribute '(sum|mean)'",
+        "TensorFlow has tf.transpose(A), tf.matmul(A, B), tf.reduce_sum(a), tf.reshape(a, shape).",
+    ),
     (
         "Iterating over a symbolic",
         "Take sizes from a_G.get_shape().as_list(), sum by tf.reduce_sum.",
     ),
     ("'(list|tuple)' object has no attribute '(items|keys|values)'", PAIRS, STYLE),
-    ("'dict'", "model is a dictionary of tensors: use model[layer_name].", STYLE),
-    ("'dict'", "model is a dictionary: its image is model['input'].", MODEL),
+    ("'dict'", "model is a dictionary: use model[layer_name], model['input'].", (*STYLE, *MODEL)),
     (r"operand type\(s\) for \^|[Ll]ogical_?[Xx]or", NO_POWER),
     ("ufunc|numpy array", "NumPy cannot compute with tensors: use the tf function instead."),
     ("attribute 'numpy'", "That is TensorFlow 2: in a graph only sess.run gives numbers."),
@@ -73,23 +71,16 @@ ERRORS = [
     ),
     (r"Dimension \d in both shapes", "Assign input_image, the argument.", MODEL),
     (r"Dimension\b(?! \d)|TensorShape", DIMENSIONS),
-    ("Too many arguments", "That call has an argument too many: count those that it takes."),
     ("same dtype|of type float32|has type int32|type float64", "Make all numbers tf.float32."),
     (NOT_INITIALIZED, "A variable has no value yet: sess.run the initializer, then each assign."),
     ("annot reshape", "Count the entries: an activation unrolls to n_H*n_W times n_C."),
     ("must be equal|ncompatible|t compatible|not a matrix", "Compare the .shape of both sides."),
     ("referenced before|not associated", "The line that sets it is missing or later."),
-    (
-        r"unpack \(expected [^4]",
-        "An activation's get_shape().as_list() has four entries: m, n_H, n_W, n_C.",
-        ACTIVATIONS,
-    ),
     ("unpack", PAIRS, STYLE),
-    ("unpack", "Compare the number of names on the left with what the right side gives."),
+    ("unpack", "Compare both sides: the shape of activations has m, n_H, n_W and n_C."),
     (
-        r"KeyError: '(?!input'|conv[12]_[12]'|conv[345]_[1-4]'|avgpool[1-5]')",
-        "Is it a layer? model has the keys input, conv1_1, conv1_2, conv2_1, conv2_2, conv3_1 to "
-        "conv3_4, conv4_1 to conv4_4, conv5_1 to conv5_4, and avgpool1 to avgpool5.",
+        f"KeyError: '(?!({'|'.join(VGG_LAYERS)}|input)')",
+        f"Is it a layer? model has the keys input, {', '.join(VGG_LAYERS)}.",
         (*STYLE, *MODEL, ""),
     ),
     ("KeyError|list indices must be", PAIRS, STYLE),
@@ -99,15 +90,15 @@ ERRORS = [
         "The input stays a variable: sess.run(model['input'].assign(image)).",
         MODEL,
     ),
-    ("fetch.*cannot be interpreted", "sess.run takes a tensor or an operation, not its name."),
-    ("fetch.*function", "Call it, with () after its name: sess.run takes what it returns."),
-    ("[Ff]etch", "sess.run takes tensors and operations of the graph, nothing else."),
+    (
+        "[Ff]etch",
+        "sess.run takes tensors and operations, not their names, nor functions without ().",
+    ),
     ("expected string or bytes-like", "Put a shape in brackets: tf.reshape(a, [rows, columns])."),
-    ("graph is empty", "Leave out sess.run: its argument is not a tensor of this graph."),
     ("reduction_indices", "tf.reduce_sum takes one tensor: combine the two before it."),
     (
-        r"missing (\d+|a) required|takes \d+ pos|takes from|unexpected keyword|too many positional",
-        "Compare the call with the def line of that function.",
+        r"required (pos|arg|key)|takes (\d|from)|unexpected keyword|[Tt]oo many (pos|arg)",
+        "Compare the arguments of the call with those that the function takes.",
     ),
     ("'int' object is not iterable", "Loop over range(num_iterations).", MODEL),
     ("object is not callable", "It is not a function: leave out its (), or give it to sess.run."),
@@ -116,9 +107,7 @@ ERRORS = [
         "module 'tensorflow[^']*' has no",
         "Look for a slip; your own functions take no tf. before them.",
     ),
-    ("MemoryError|OOM", "Look for arrays that fill the memory."),
-    ("No space left|File too large", "Write less: that is more than the disk space allowed."),
-    ("RecursionError", "It calls itself without end."),
+    ("MemoryError|OOM|No space left|File too large", "That is more than the limits allow."),
     ("No such file|not found", "Name a file of images/ from the project's folder on."),
     ("does not return in time", "Look for a loop that never ends."),
 ]
