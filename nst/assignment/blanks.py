@@ -1,6 +1,7 @@
 """Blanks: the statements between START CODE HERE and END CODE HERE, for students to fill in."""
 
 import ast
+import re
 import textwrap
 
 
@@ -10,71 +11,59 @@ def blank_out(source):
     Comments are kept. Raises ValueError if a region has no end.
     """
     lines = source.splitlines()
-    regions = _regions(lines)
-    if regions and regions[-1][-1] == len(lines):
+    if any(region.stop > len(lines) for region in _regions(source)):
         raise ValueError(f"a region has no end: add ### END CODE HERE ### to\n{source}")
-    for node in sorted(_answers(source, regions), key=lambda node: -node.lineno):
+    for node in sorted(_answers(source), key=lambda node: -node.lineno):
         before = lines[node.lineno - 1].encode()[: node.col_offset].decode()
         comment = lines[node.end_lineno - 1].encode()[node.end_col_offset :].decode()
-        lines[node.lineno - 1 : node.end_lineno] = [before + _blank(node) + comment]
+        lines[node.lineno - 1 : node.end_lineno] = [before + _blank(node, source) + comment]
     return "\n".join(lines)
 
 
 def has_blank(source):
     """Return whether a cell or a function has a blank, filled in or not."""
-    return bool(_regions(source.splitlines()))
+    return bool(_regions(source))
 
 
 def in_blank(source, line):
     """Return whether a line of a cell, counted from 1, is in a blank."""
-    return any(line in region for region in _regions(source.splitlines()))
+    return any(line in region for region in _regions(source))
 
 
 def still_empty(source):
     """Return whether a blank of a cell or a function is still `None`, or was deleted."""
     source = textwrap.dedent(source)
     try:
-        answers = list(_answers(source, regions := _regions(source.splitlines())))
+        answers = list(_answers(source))
     except SyntaxError:  # not Python, but not empty either
         return False
     filled = {line for node in answers for line in range(node.lineno, node.end_lineno + 1)}
-    return any(map(_is_blank, answers)) or any(filled.isdisjoint(region) for region in regions)
+    return any(map(_is_none, answers)) or any(map(filled.isdisjoint, _regions(source)))
 
 
-def _regions(lines):
+def _regions(source):
     """Return the line numbers of each region; one without an end extends to the last line."""
-    regions, inside = [], False
-    for number, line in enumerate(lines, 1):
-        if "### START CODE HERE" in line:
-            regions.append(range(number + 1, len(lines) + 1))
-            inside = True
-        elif "### END CODE HERE" in line and inside:
-            regions[-1] = range(regions[-1].start, number)
-            inside = False
-    return regions
+    text = f"{source}\n"
+    marks = re.finditer(r"(?s)### START CODE HERE.*?(?:### END CODE HERE|\Z)", text)
+    lines = [[text.count("\n", 0, at) + 1 for at in mark.span()] for mark in marks]
+    return [range(start + 1, end) for start, end in lines]
 
 
-def _answers(source, regions):
+def _answers(source):
     """Yield the statements in the regions, except compound ones such as `for` and `with`."""
-    marked = {line for region in regions for line in region}
-    for node in ast.walk(ast.parse(source)) if marked else ():
-        if isinstance(node, ast.stmt) and node.lineno in marked and not hasattr(node, "body"):
+    for node in ast.walk(ast.parse(source)) if has_blank(source) else ():
+        is_simple = isinstance(node, ast.stmt) and not hasattr(node, "body")
+        if is_simple and in_blank(source, node.lineno):
             yield node
 
 
-def _blank(statement):
+def _blank(statement, source):
     if isinstance(statement, ast.Return):
         return "return None"
-    if not isinstance(statement, ast.Assign):
-        return "None"
-    return " = ".join([*map(_target, statement.targets), "None"])
+    targets = statement.targets if isinstance(statement, ast.Assign) else []
+    return " = ".join([*(ast.get_source_segment(source, target) for target in targets), "None"])
 
 
-def _is_blank(statement):
+def _is_none(statement):
     value = getattr(statement, "value", statement)  # of an assignment, an expression, a return
     return isinstance(value, ast.Constant) and value.value is None
-
-
-def _target(node):
-    text = ast.unparse(node)
-    return text[1:-1] if isinstance(node, ast.Tuple) else text  # without the parentheses
