@@ -36,7 +36,8 @@ def exercise_edition(lab):
             cells.append(new_markdown_cell(NOTE, id="exercise-note"))
             cells.append(new_code_cell(SET_UP, id="public-tests"))
         untested += [f for f in FUNCTIONS if f"def {f}(" in cell.source]
-        if following and following.cell_type == "code" and _calls(following, untested):
+        below = following.source if following and following.cell_type == "code" else ""
+        if any(f"{f}(" in below for f in untested):
             continue  # the check comes first
         for f in untested:
             cells.append(new_code_cell(f"public_tests.{f}_test({f})", id=f"test-{f}"))
@@ -50,10 +51,6 @@ def _stripped(cell):
         return new_markdown_cell(cell.source, id=cell.id, metadata=kept)
     source = cell.source.replace(LAB.name, EXERCISES.name)  # it names its own file
     return new_code_cell(blank_out(source), id=cell.id, metadata=kept)
-
-
-def _calls(cell, functions):
-    return any(f"{f}(" in cell.source for f in functions)
 
 
 def main(arguments=None):

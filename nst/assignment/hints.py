@@ -7,32 +7,21 @@ from nst.assignment.spec import VGG_LAYERS
 NOTHING = "it returns None. Either a blank is still None, or the return is missing."
 DIES = "it ends Python itself. Look for exit(), os._exit(), or arrays that fill the memory."
 NEVER_RETURNS = "it does not return in time. Look for a loop that never ends."
-NO_POWER = "In Python ^ is not a power: use **."
 DIMENSIONS = "get_shape() and .shape hold Dimensions, not numbers: use a_G.get_shape().as_list()."
-PAIRS = "STYLE_LAYERS is a list: loop over its pairs (layer_name, coeff), take model[layer_name]."
-ACTIVATIONS = ("compute_content_cost", "compute_layer_style_cost")
 STYLE, MODEL = ("compute_style_cost",), ("model_nn",)
 NOT_INITIALIZED = "FailedPrecondition|ninitialized"
 
 # (pattern of the code, pattern of an error that it explains, advice)
 HABITS = [
-    (r"\^", "^(Type|Value|ZeroDivision)Error|InvalidArgument", NO_POWER),
-    (
-        r"\b(Interactive)?Session\(",
-        f"{NOT_INITIALIZED}|graph",
-        "It opens its own session, in which no variable has a value: use sess.run.",
-    ),
+    (r"\^", "^(Type|Value|ZeroDivision)Error|InvalidArgument", "^ is not a power: use **."),
+    (r"Session\(", f"{NOT_INITIALIZED}|graph", "It opens its own session: use sess instead."),
     (
         r"\.minimize\(",
         NOT_INITIALIZED,
         "minimize must be of J, and be called once, before the initializer, which must see its new "
         "variables; only sess.run(train_step) inside the loop.",
     ),
-    (
-        "feed_dict",
-        "InvalidArgument|feed",
-        "model['input'] is a variable, not a placeholder: assign once, and leave feed_dict out.",
-    ),
+    ("feed_dict", "feed|InvalidArg", "model['input'] is a variable: assign, leave feed_dict out."),
     (r"get_shape\(\)(?!\.)", "same dtype|int32", DIMENSIONS),
     ("//", "same dtype|int32", "// rounds down to a whole number: use /."),
     (r"\b(np|numpy)\.(sum|mean)\(", "$^", "NumPy does not sum tensors: use tf.reduce_sum."),
@@ -41,34 +30,23 @@ HABITS = [
 # (pattern of an error, advice, and the functions that it is about, if not any)
 ERRORS = [
     ("gram_matrix takes a matrix", "Reshape to [n_H*n_W, n_C], without m, then transpose."),
-    (
-        r"NoneType|None values|value \(None\)|image is object",
-        "A blank is still None, here or in a function that this one calls.",
-    ),
+    (r"None(Type| val)|\(None\)|image is obj", "A blank is still None, here or in what it calls."),
     (r"'(reduce_\w+|matmul|transpose|reshape|square|subtract)' is not", "Put tf. before it."),
     ("is not defined", "Run the cell that defines it, or look for a slip in the name."),
     ("^(ModuleNotFound|Import)Error", "Install that package, or leave its import out."),
     (
-        "same graph|not an element of this graph|different graph|graph is empty",
+        "(same|this|different) graph|graph is empty",
         "It uses a tensor from outside, of a stale graph: use the arguments only.",
     ),
     (
         "Tensor.*attribute '(T|dot|sum|mean|reshape|transpose)'|tensorflow.*attribute '(sum|mean)'",
         "TensorFlow has tf.transpose(A), tf.matmul(A, B), tf.reduce_sum(a), tf.reshape(a, shape).",
     ),
-    (
-        "Iterating over a symbolic",
-        "Take sizes from a_G.get_shape().as_list(), sum by tf.reduce_sum.",
-    ),
-    ("'(list|tuple)' object has no attribute '(items|keys|values)'", PAIRS, STYLE),
+    ("Iterating over", "Take sizes from a_G.get_shape().as_list(), sum by tf.reduce_sum."),
     ("'dict'", "model is a dictionary: use model[layer_name], model['input'].", (*STYLE, *MODEL)),
-    (r"operand type\(s\) for \^|[Ll]ogical_?[Xx]or", NO_POWER),
     ("ufunc|numpy array", "NumPy cannot compute with tensors: use the tf function instead."),
     ("attribute 'numpy'", "That is TensorFlow 2: in a graph only sess.run gives numbers."),
-    (
-        "'numpy.ndarray' object has no attribute",
-        "Of the activations a_S and a_C are arrays, by sess.run; take the dimensions from a_G.",
-    ),
+    ("ndarray' object has no", "a_S and a_C are arrays: take the dimensions from a_G."),
     (r"Dimension \d in both shapes", "Assign input_image, the argument.", MODEL),
     (r"Dimension\b(?! \d)|TensorShape", DIMENSIONS),
     ("same dtype|of type float32|has type int32|type float64", "Make all numbers tf.float32."),
@@ -76,24 +54,20 @@ ERRORS = [
     ("annot reshape", "Count the entries: an activation unrolls to n_H*n_W times n_C."),
     ("must be equal|ncompatible|t compatible|not a matrix", "Compare the .shape of both sides."),
     ("referenced before|not associated", "The line that sets it is missing or later."),
-    ("unpack", PAIRS, STYLE),
-    ("unpack", "Compare both sides: the shape of activations has m, n_H, n_W and n_C."),
     (
         f"KeyError: '(?!({'|'.join(VGG_LAYERS)}|input)')",
         f"Is it a layer? model has the keys input, {', '.join(VGG_LAYERS)}.",
         (*STYLE, *MODEL, ""),
     ),
-    ("KeyError|list indices must be", PAIRS, STYLE),
+    (
+        r"'(list|tuple)' object has no|list indices must be|unpack|KeyError",
+        "STYLE_LAYERS is a list: loop over its pairs (layer_name, coeff), take model[layer_name].",
+        STYLE,
+    ),
+    ("unpack", "Compare both sides: the shape of activations has m, n_H, n_W and n_C."),
     ("KeyError", "Print the keys of that dictionary, and compare."),
-    (
-        r"fetch` = \[\[\[",
-        "The input stays a variable: sess.run(model['input'].assign(image)).",
-        MODEL,
-    ),
-    (
-        "[Ff]etch",
-        "sess.run takes tensors and operations, not their names, nor functions without ().",
-    ),
+    (r"fetch` = \[\[\[", "The input stays a variable: run model['input'].assign(image).", MODEL),
+    ("[Ff]etch", "sess.run takes tensors and operations, not names, nor functions without ()."),
     ("expected string or bytes-like", "Put a shape in brackets: tf.reshape(a, [rows, columns])."),
     ("reduction_indices", "tf.reduce_sum takes one tensor: combine the two before it."),
     (
@@ -103,10 +77,7 @@ ERRORS = [
     ("'int' object is not iterable", "Loop over range(num_iterations).", MODEL),
     ("object is not callable", "It is not a function: leave out its (), or give it to sess.run."),
     ("can only concatenate str", "Convert the number: str(i)."),
-    (
-        "module 'tensorflow[^']*' has no",
-        "Look for a slip; your own functions take no tf. before them.",
-    ),
+    ("module 'tensorflow", "Look for a slip; your own functions take no tf. before them."),
     ("MemoryError|OOM|No space left|File too large", "That is more than the limits allow."),
     ("No such file|not found", "Name a file of images/ from the project's folder on."),
     ("does not return in time", "Look for a loop that never ends."),

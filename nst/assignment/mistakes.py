@@ -13,7 +13,7 @@ from itertools import product
 import numpy as np
 
 from nst.assignment.reference import allclose32, gram, right_value, stand_in_cost, train, unroll
-from nst.assignment.spec import STEPS
+from nst.assignment.spec import ACTIVATIONS, STEPS
 
 TOTAL = "J is alpha * J_content + beta * J_style, whatever the values of alpha and beta."
 FACTORS = {  # what the right factor is
@@ -35,12 +35,12 @@ def find_mistakes(name, values, samples):
     """
     samples = [[np.asarray(array, float) for array in sample] for sample in samples]
     tables, found = [_ways(name, sample) for sample in samples], {}
-    factors = _factors([_sizes(name, sample) for sample in samples])
+    sizes = [_sizes(name, sample) for sample in samples]
     for way in tables[0]:
         ratios = [_ratio(value, table[way]) for value, table in zip(values, tables, strict=True)]
         if ratios == [1] * len(ratios):
             found[way] = len(way)
-        elif name in FACTORS and (factor := _factor(np.array(ratios), *factors)):
+        elif name in FACTORS and (factor := _factor(ratios, sizes)):
             before = "the result is multiplied by" if way else "it is the right value times"
             parts = len(factor.split(" ")) // 2  # a number, an operator, a dimension, ...
             found[(*way, f"{before} {factor}. {FACTORS[name]}")] = len(way) + 2 + parts
@@ -75,35 +75,30 @@ def _sizes(name, sample):
     """Return what a factor may hold: dimensions, and sums that are taken for their product."""
     if name == "gram_matrix":
         return dict(zip(("n_C", "(n_H*n_W)"), sample[0].shape, strict=True))
-    if name not in ("compute_content_cost", "compute_layer_style_cost"):
+    if name not in ACTIVATIONS:
         return {}
     _, h, w, c = sample[-1].shape
     sums = {"(n_H + n_W)": h + w, "(n_H + n_W + n_C)": h + w + c}
     return {"n_H": h, "n_W": w, "n_C": c} | sums | {"(4 * n_H + n_W + n_C)": 4 * h + w + c}
 
 
-def _factors(sizes):
-    """List products of powers of sizes, the simplest first: (names, powers, values by sample)."""
-    ranges = [range(-2, 1) if "+" in name else range(-4, 5) for name in sizes[0]]
-    powers = np.array(sorted(product(*ranges), key=lambda found: np.abs(found).sum()))
-    return list(sizes[0]), powers, np.exp(powers @ np.log([[*each.values()] for each in sizes]).T)
-
-
-def _factor(ratios, names, powers, products):
-    """Write ratios as a number times one of the products, or return "".
+def _factor(ratios, sizes):
+    """Write ratios as one product of a number and powers of sizes, or return "".
 
     With powers, the number is a power of 2: any number would fit too much.
     """
     if not np.isclose(ratios[0], ratios[1], rtol=1e-3):  # of two samples of the same shapes
         return ""
-    numbers = ratios / products
+    ranges = [range(-2, 1) if "+" in name else range(-4, 5) for name in sizes[0]]
+    powers = np.array(sorted(product(*ranges), key=lambda found: sum(map(abs, found))))
+    numbers = ratios / np.exp(powers @ np.log([[*each.values()] for each in sizes]).T)
     exponents = np.log2(numbers[:, 0])
     fits = np.ptp(numbers, axis=1) < 1e-3 * numbers[:, 0]
     fits[1:] &= np.abs(exponents - np.round(exponents))[1:] < 1e-3
     if not fits.any():
         return ""
     text = f"{numbers[fits][0][0]:.4g}"
-    for name, power in zip(names, powers[fits][0], strict=True):
+    for name, power in zip(sizes[0], powers[fits][0], strict=True):
         if power:
             text += f" {'*' if power > 0 else '/'} {name}"
             text += f"**{abs(power)}" if abs(power) > 1 else ""
@@ -127,7 +122,7 @@ def _unroll_both(*images):
 
 def _unroll_scaled(factor, *images):
     """Unroll images times a number that gives their Gram matrices the stand-in's factor."""
-    return _unroll_both(*(np.sqrt(factor or 1) * image for image in images))
+    return _unroll_both(*(np.sqrt(factor) * image for image in images))
 
 
 def _gram_matrices(X, Y):
@@ -161,11 +156,8 @@ def _distance(X, Y):
 def _product(A):
     return {
         "Entry (i, j) is the dot product of channels i and j, the rows i and j of A.": gram(A),
-        "it is the Gram matrix of the wrong side. Channels are rows: A times its transpose.": gram(
-            A.T
-        ),
-        "you took a reshape, not the transpose. tf.reshape mixes the rows: take tf.transpose.": A
-        @ A.reshape(A.T.shape),
+        "it is the Gram matrix of the wrong side": gram(A.T),
+        "you took a reshape, not the transpose, and mixed the rows": A @ A.reshape(A.T.shape),
         "the product is elementwise. The matrix product is tf.matmul.": A * A,
         "everything is summed up": np.sum(A * A),
         "only the diagonal is there": np.sum(A * A, axis=1),

@@ -1,7 +1,7 @@
 """Right values of the graded functions, in NumPy.
 
 Some functions are tried with a stand-in for what they call. Its secret numbers are the first
-argument here; 0 means that the function computes everything by itself.
+argument here; 1 means that the function computes everything by itself.
 """
 
 import numpy as np
@@ -28,13 +28,13 @@ def layer_style_cost(factor, a_S, a_G):
     """Compute the style cost of a layer; the stand-in for gram_matrix multiplies by `factor`."""
     n_C = a_G.shape[-1]
     difference = gram(unroll(a_S)) - gram(unroll(a_G))
-    return np.sum(((factor or 1) * difference) ** 2) / (2 * n_C * (a_G.size // n_C)) ** 2
+    return np.sum((factor * difference) ** 2) / (2 * n_C * (a_G.size // n_C)) ** 2
 
 
 def stand_in_cost(secret, a_S, a_G):
     """Compute what takes the place of compute_layer_style_cost; a_S and a_G differ in it."""
-    if not np.any(secret):
-        return layer_style_cost(0, a_S, a_G)
+    if np.all(secret == 1):
+        return layer_style_cost(1, a_S, a_G)
     return np.mean((secret[0] * a_S - secret[1] * a_G) ** 2)
 
 

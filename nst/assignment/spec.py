@@ -10,6 +10,7 @@ PARAMETERS = {
 }
 FUNCTIONS = list(PARAMETERS)
 TRAINING = "training, one step"  # graded in addition to the functions
+ACTIVATIONS = ("compute_content_cost", "compute_layer_style_cost")  # take two, in either order
 COSTS = ("J", "J_content", "J_style")  # of the training
 VGG_LAYERS = tuple(
     [f"conv{b}_{i}" for b in range(1, 6) for i in range(1, 3 if b < 3 else 5)]

@@ -18,8 +18,8 @@ from unittest.mock import patch
 import numpy as np
 from IPython.utils.capture import capture_output
 
-from nst.assignment.hints import ACTIVATIONS, NOTHING, explain, format_error
-from nst.assignment.spec import PARAMETERS, STEPS, VGG_LAYERS
+from nst.assignment.hints import NOTHING, explain, format_error
+from nst.assignment.spec import ACTIVATIONS, PARAMETERS, STEPS, VGG_LAYERS
 from nst.core.tensorflow import import_tensorflow
 
 tf = import_tensorflow()

@@ -145,7 +145,7 @@ class Check:
         """Find the image that gives J_style at the probed activations."""
         for name in self._images:
             t = self._target(name)
-            costs = [[layer_style_cost(0, t[n], a[n]) for n, _ in self._layers] for a in probed]
+            costs = [[layer_style_cost(1, t[n], a[n]) for n, _ in self._layers] for a in probed]
             if self._gives(2, costs @ np.array([weight for _, weight in self._layers])):
                 if self._layers != COURSE_LAYERS:
                     self.notes.append("Its style layers and their weights are its own choice.")

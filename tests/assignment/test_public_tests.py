@@ -81,7 +81,7 @@ def test_formulas_give_the_published_numbers():
     with tf.Graph().as_default(), tf.Session() as sess:
         tf.set_random_seed(1)
         a, b = sess.run([tf.random_normal([1, 4, 4, 3], 1, 4, seed=seed) for seed in (3, 9)])
-    content, layer = right_value(CONTENT, [a, b]), right_value(LAYER, [0, a, b])
+    content, layer = right_value(CONTENT, [a, b]), right_value(LAYER, [1, a, b])
     assert f"{content:.6g} {layer:.6g}" == "6.76559 9.19028"
 
 
