@@ -18,8 +18,7 @@ HABITS = [
     (
         r"\.minimize\(",
         NOT_INITIALIZED,
-        "minimize must be of J, and be called once, before the initializer, which must see its new "
-        "variables; only sess.run(train_step) inside the loop.",
+        "Call minimize(J) once, before the initializer; only sess.run(train_step) inside the loop.",
     ),
     ("feed_dict", "feed|InvalidArg", "model['input'] is a variable: assign, leave feed_dict out."),
     (r"get_shape\(\)(?!\.)", "same dtype|int32", DIMENSIONS),

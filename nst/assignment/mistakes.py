@@ -15,13 +15,12 @@ import numpy as np
 from nst.assignment.reference import allclose32, gram, right_value, stand_in_cost, train, unroll
 from nst.assignment.spec import ACTIVATIONS, STEPS
 
-TOTAL = "J is alpha * J_content + beta * J_style, whatever the values of alpha and beta."
 FACTORS = {  # what the right factor is
     "compute_content_cost": "The fraction is 1 / (4 * n_H * n_W * n_C), with brackets.",
     "gram_matrix": "The Gram matrix has no fraction; that comes in compute_layer_style_cost.",
     "compute_layer_style_cost": "The fraction is 1 / (4 * n_C**2 * (n_H*n_W)**2), with brackets.",
     "compute_style_cost": "It has no factor besides coeff times each layer's cost.",
-    "total_cost": TOTAL,
+    "total_cost": "J is alpha * J_content + beta * J_style, whatever alpha and beta are.",
 }
 
 
@@ -105,17 +104,15 @@ def _factor(ratios, sizes):
     return text.removeprefix("1 * ")
 
 
-def _scramble(a):
-    return np.reshape(a, (a.shape[-1], -1))  # unroll's shape, but rows that mix the channels
-
-
 def _unroll_both(*images):
-    (a, other_a), (b, other_b) = [(unroll(image), _scramble(image)) for image in images]
+    a, b = map(unroll, images)
+    # in the same shape, but with rows that mix the channels
+    mixed_a, mixed_b = [np.reshape(image, (image.shape[-1], -1)) for image in images]
     return {
         "Channels become rows: first reshape to (n_H*n_W, n_C), then transpose.": (a, b),
-        "reshape without transpose mixes the channels": (other_a, other_b),
-        "the images are unrolled differently, the first without transpose": (other_a, b),
-        "the images are unrolled differently, the second without transpose": (a, other_b),
+        "reshape without transpose mixes the channels": (mixed_a, mixed_b),
+        "the images are unrolled differently, the first without transpose": (mixed_a, b),
+        "the images are unrolled differently, the second without transpose": (a, mixed_b),
         "these are Gram matrices of the wrong side": (a.T, b.T),
     }
 
@@ -138,8 +135,8 @@ def _distance(X, Y):
     return {
         "In this order: subtract, square each entry, sum.": square,
         "it is always 0. An image is compared with itself, or // makes the fraction 0.": 0,
-        "you took the mean, not the sum, or divide by the number of entries once too often. "
-        "tf.reduce_mean divides, too: take tf.reduce_sum with the fraction.": square / np.size(X),
+        "you took the mean, not the sum, or divide by the number of entries once too often. Take "
+        "tf.reduce_sum, and look for a square too many in the fraction.": square / np.size(X),
         "it is halved once too often. Look for tf.nn.l2_loss, or a 2 too many.": square / 2,
         "the difference is not squared": np.sum(X - Y),
         "absolute values are summed, not squares": np.sum(np.abs(X - Y)),
@@ -186,7 +183,6 @@ def _terms(w, J):
         "the layers' weights are forgotten": [J],
         "0.2, or a mean, is used instead of each layer's own weight": [0.2 * J],
         "weights are added, not multiplied": [w + J],
-        "the layers' weights are squared": [w**2 * J],
         "it is divided by the number of layers. The weights already add up to 1.": [w * J / len(J)],
         "the sum so far is multiplied by coeff again in each pass": [J * np.cumprod(w[::-1])[::-1]],
     }
@@ -199,8 +195,7 @@ def _sum(terms):
     }
     return {
         "Add (+=) in a loop over all of STYLE_LAYERS; return comes after the loop.": np.sum(terms),
-        "it is always 0. a_S must be numbers, sess.run(out), and a_G the tensor out.": 0,
-        "costs are multiplied, not added": np.prod(terms),
+        "it is always 0. Add (+=) in each pass, and take numbers for a_S, sess.run(out).": 0,
         "J_style does not start at 0": 1 + np.sum(terms),
     } | subsets
 
@@ -214,10 +209,9 @@ def _total(c, s, a, b):
     }
     others = {
         "the products are multiplied": a * c * b * s,
-        "weights are added, not multiplied": a + c + b + s,
         "it is divided by alpha + beta": (a * c + b * s) / (a + b),
     }
-    return {TOTAL: a * c + b * s} | sums | others
+    return {FACTORS["total_cost"]: a * c + b * s} | sums | others
 
 
 def _starts(rate, noise, goal):
@@ -236,14 +230,13 @@ def _images(*sample):
         "assign before the loop.": (0, 0),
         "only one step counts. Either the initializer, assign or return is inside the loop, or "
         "train_step is below an if: it must run in each pass.": (1, 1),
-        "the noise is returned, not the image": (STEPS, 0),
+        "the image from before the loop is returned": (STEPS, 0),
         "the image is read before the step, not after it": (STEPS, STEPS - 1),
         "the image of the first step is returned": (STEPS, 1),
         "assign runs again in each pass, after the step. Run it before the loop.": (0, 1),
     }
     for n in (STEPS - 1, STEPS + 1, 2 * STEPS, 20, 200):
-        mistake = f"{n} steps run when num_iterations is {STEPS}"
-        steps[f"{mistake}. Run train_step once in each pass."] = (n, n)
+        steps[f"{n} steps run, not num_iterations={STEPS}. Run train_step once in a pass."] = n, n
     return {mistake: train(*sample, both) for mistake, both in steps.items()}
 
 

@@ -389,7 +389,7 @@ WRONG = [  # (function, what its message says, edits of the solution: "old => ne
     (CONTENT, "sum over every axis", "tf.reduce_sum( => ("),
     (
         CONTENT,
-        "and the result is multiplied by 4. tf.reduce_mean divides, too",
+        "and the result is multiplied by 4. Take tf.reduce_sum",
         "4 * n_H => n_H",
         "reduce_sum => reduce_mean",
     ),
@@ -404,7 +404,11 @@ WRONG = [  # (function, what its message says, edits of the solution: "old => ne
     (CONTENT, "the TensorFlow 2 edition", "a_C, a_G): => content_output, generated_output):"),
     (CONTENT, "That is TensorFlow 2", "return J_content => return J_content.numpy()"),
     (CONTENT, "a number, not a tensor", "return J_content => return J_content.eval()"),
-    (CONTENT, "no gradient", "return J_content => return tf.constant(J_content.eval())"),
+    (
+        CONTENT,
+        "right, but not its gradient",
+        "return J_content => return tf.constant(J_content.eval())",
+    ),
     (CONTENT, "float64", "return J_content => return tf.cast(J_content, tf.float64)"),
     (CONTENT, "returns a tuple", "return J_content => return J_content,"),
     (CONTENT, "of a stale graph", "4 * n_H => FOUR * n_H"),
@@ -431,10 +435,14 @@ WRONG = [  # (function, what its message says, edits of the solution: "old => ne
         "tf.reduce_sum => tf.sum",
     ),
     (CONTENT, "sum by tf.reduce_sum", "tf.reduce_sum => sum"),
-    (CONTENT, "no gradient", "return J_content => return tf.stop_gradient(J_content)"),
     (
         CONTENT,
-        "no gradient",
+        "right, but not its gradient",
+        "return J_content => return tf.stop_gradient(J_content)",
+    ),
+    (
+        CONTENT,
+        "right, but not its gradient",
         "return J_content => return tf.stop_gradient(J_content) + 0 * tf.reduce_sum(a_G)",
     ),
     (
@@ -453,7 +461,7 @@ WRONG = [  # (function, what its message says, edits of the solution: "old => ne
     (CONTENT, "a number, not a tensor", "return J_content => return np.array(J_content)"),
     (
         CONTENT,
-        "the number of entries once too often",
+        "once too often. Take tf.reduce_sum, and look for a square too many in the fraction",
         "n_H * n_W * n_C) => (n_C * n_H * n_W)**2)",
     ),
     (CONTENT, "n_C / (n_H + n_W + n_C).", "4 * n_H * n_W * n_C => 4 * (n_H + n_W + n_C)"),
@@ -618,7 +626,7 @@ WRONG = [  # (function, what its message says, edits of the solution: "old => ne
     (STYLE, "conv4_1, conv4_2, conv4_3, conv4_4", "model[layer_name] => model['relu4_2']"),
     (STYLE, "Compare the arguments of the call", "(a_S, a_G) => (a_S, a_G, coeff)"),
     (STYLE, "the right value times 1e-25.", "return J_style => return 1e-25 * J_style"),
-    (STYLE, "no gradient", "return J_style => return tf.stop_gradient(J_style)"),
+    (STYLE, "right, but not its gradient", "return J_style => return tf.stop_gradient(J_style)"),
     # total cost
     (
         TOTAL,
@@ -653,7 +661,11 @@ WRONG = [  # (function, what its message says, edits of the solution: "old => ne
     (TOTAL, "Compare the formula with your code", "return J => return J ** 2"),
     (TOTAL, "it is 10 * J_content + beta * J_style", "alpha *  => 10 * "),
     (TOTAL, "// rounds down", "alpha * => alpha // 10 *"),
-    (TOTAL, "no gradient", "alpha * J_content => alpha * tf.stop_gradient(J_content)"),
+    (
+        TOTAL,
+        "right, but not its gradient",
+        "alpha * J_content => alpha * tf.stop_gradient(J_content)",
+    ),
     (TOTAL, "a number, not a tensor", "return J => return np.array(J)"),
     # training
     (
@@ -679,7 +691,7 @@ WRONG = [  # (function, what its message says, edits of the solution: "old => ne
     ),
     (MODEL, "sess.run the initializer", "sess.run(tf.global_variables_initializer()) => "),
     (MODEL, "sess.run the initializer", "sess.run(tf.global => (tf.global"),
-    (MODEL, "the noise is returned, not the image", "return generated_ => return input_"),
+    (MODEL, "the image from before the loop is returned", "return generated_ => return input_"),
     (
         MODEL,
         "only one step counts",
@@ -697,8 +709,8 @@ WRONG = [  # (function, what its message says, edits of the solution: "old => ne
         "        sess.run(train_step)\n => ",
         "        if i =>         sess.run(train_step)\n        if i",
     ),
-    (MODEL, "4 steps run when num_iterations is 3", "num_iterations): => num_iterations + 1):"),
-    (MODEL, "200 steps run when num_iterations is 3", "range(num_iterations) => range(200)"),
+    (MODEL, "4 steps run, not num_iterations=3", "num_iterations): => num_iterations + 1):"),
+    (MODEL, "200 steps run, not num_iterations=3", "range(num_iterations) => range(200)"),
     (MODEL, "return is missing", "return generated_image => "),
     (
         MODEL,
