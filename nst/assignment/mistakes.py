@@ -64,7 +64,7 @@ def _keyed(table):
 
 def _ratio(value, other):
     """Return the number by which `other` is multiplied in `value`, without its sign, or NaN."""
-    if allclose32(value, other):
+    if allclose32(value, other) or allclose32(value, -other):
         return 1.0
     ratio = np.sum(value * other) / np.sum(other**2) if np.shape(value) == np.shape(other) else 0
     return np.abs(ratio) if ratio and allclose32(value, ratio * other) else np.nan
@@ -97,10 +97,10 @@ def _factor(ratios, sizes):
     if not fits.any():
         return ""
     text = f"{numbers[fits][0][0]:.4g}"
-    for name, power in zip(sizes[0], powers[fits][0], strict=True):
-        if power:
-            text += f" {'*' if power > 0 else '/'} {name}"
-            text += f"**{abs(power)}" if abs(power) > 1 else ""
+    for operator, sign in (("*", 1), ("/", -1)):
+        for name, power in zip(sizes[0], sign * powers[fits][0], strict=True):
+            if power > 0:
+                text += f" {operator} {name}" + (f"**{power}" if power > 1 else "")
     return text.removeprefix("1 * ")
 
 
@@ -234,8 +234,9 @@ def _images(*sample):
         "the image is read before the step, not after it": (STEPS, STEPS - 1),
         "the image of the first step is returned": (STEPS, 1),
         "assign runs again in each pass, after the step. Run it before the loop.": (0, 1),
+        "far more steps run than num_iterations. Run train_step once in a pass.": (200, 200),
     }
-    for n in (STEPS - 1, STEPS + 1, 2 * STEPS, 20, 200):
+    for n in (STEPS - 1, STEPS + 1, 2 * STEPS, 20):
         steps[f"{n} steps run, not num_iterations={STEPS}. Run train_step once in a pass."] = n, n
     return {mistake: train(*sample, both) for mistake, both in steps.items()}
 

@@ -6,7 +6,6 @@ from nst.assignment.hints import habits
 from nst.assignment.mistakes import find_mistakes
 from nst.assignment.reference import allclose32, right_value
 
-HAS_STAND_IN = ("compute_layer_style_cost", "compute_style_cost")
 WRONG_GRADIENT = (
     "its value is right, but not its gradient, so it would not train. Use tf functions all the "
     "way, without tf.stop_gradient, sess.run, .eval() or NumPy."
@@ -38,7 +37,7 @@ def judge(name, samples, fields, arrays):
         return str(fields["complaint"])
     values = [arrays[f"value{i}"] for i in range(len(samples))]
     ways = [samples]  # with the stand-in, or computing everything by itself
-    if name in HAS_STAND_IN:
+    if name in ("compute_layer_style_cost", "compute_style_cost"):
         ways.append([[np.ones_like(secret), *rest] for secret, *rest in samples])
     with np.errstate(all="ignore"):
         for inputs in ways:

@@ -507,6 +507,14 @@ WRONG = [  # (function, what its message says, edits of the solution: "old => ne
     (GRAM, "the rows are normalized", "GA = => A = tf.nn.l2_normalize(A, 1); GA ="),
     (GRAM, "the right value times 1 / (n_H*n_W).", "return GA => return GA / A.shape.as_list()[1]"),
     (GRAM, "return is missing", "return GA => GA"),
+    (GRAM, "its sign is wrong", "return GA => return -GA"),
+    (CONTENT, "its sign is wrong", "return J_content => return -J_content"),
+    (
+        CONTENT,
+        "the difference is not squared. In this order",
+        "tf.square(tf.subtract( => tf.negative(tf.subtract(",
+    ),
+    (CONTENT, "the right value times n_W / n_H.", "4 * n_H * n_W => 4 * n_H * n_H"),
     (GRAM, "a NumPy array of shape (16, 16), not a tensor", "return GA => return GA.eval()"),
     (GRAM, "It should be (6, 6)", "return GA => return GA[:2]"),
     (GRAM, "It should be (6, 6)", "return GA => return tf.constant(np.ones((3, 3), 'f'))"),
@@ -710,7 +718,7 @@ WRONG = [  # (function, what its message says, edits of the solution: "old => ne
         "        if i =>         sess.run(train_step)\n        if i",
     ),
     (MODEL, "4 steps run, not num_iterations=3", "num_iterations): => num_iterations + 1):"),
-    (MODEL, "200 steps run, not num_iterations=3", "range(num_iterations) => range(200)"),
+    (MODEL, "far more steps run than num_iterations", "range(num_iterations) => range(200)"),
     (MODEL, "return is missing", "return generated_image => "),
     (
         MODEL,
@@ -756,10 +764,15 @@ WRONG = [  # (function, what its message says, edits of the solution: "old => ne
     (MODEL, "model has the keys input", "['input'].assign => ['inputs'].assign"),
     (
         MODEL,
-        "stays a variable",
+        "model['input'] is a variable: assign changes",
         "sess.run(model['input'].assign(input_image)) => model['input'] = input_image",
     ),
     (MODEL, "slip in the name", "input_image)) => noise))"),
+    (
+        MODEL,
+        "assign changes, sess.run reads it",
+        "'].assign(input_image)) => ']).assign(input_image)",
+    ),
     (
         MODEL,
         "Assign input_image, the argument",
