@@ -24,7 +24,7 @@ WALLS = bubblewrap()
 CLASS = {  # the class around them: what is wrong with each
     "good_a": {},
     "good_b": {},
-    "wrong_content": {CONTENT: "the 1/4 is forgotten"},
+    "wrong_content": {CONTENT: "the right value times 4"},
     "wrong_gram": {GRAM: "the wrong side", TRAINING: "First correct gram_matrix"},
     "wrong_training": {TRAINING: "J is not 10 * J_content + 40 * J_style"},
 }
