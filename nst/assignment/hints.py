@@ -77,7 +77,7 @@ ERRORS = [
     ("object is not callable", "It is not a function: leave out its (), or give it to sess.run."),
     ("can only concatenate str", "Convert the number: str(i)."),
     ("module 'tensorflow", "Look for a slip; your own functions take no tf. before them."),
-    ("MemoryError|OOM|No space left|File too large", "That is more than the limits allow."),
+    ("MemoryError|OOM|No space|too large", "Look for an array or a file that is far too large."),
     ("No such file|not found", "Name a file of images/ from the project's folder on."),
     ("does not return in time", "Look for a loop that never ends."),
 ]

@@ -41,8 +41,8 @@ def find_mistakes(name, values, samples):
             found[way] = len(way)
         elif name in FACTORS and (factor := _factor(ratios, sizes)):
             before = "the result is multiplied by" if way else "it is the right value times"
-            parts = len(factor.split(" ")) // 2  # a number, an operator, a dimension, ...
-            found[(*way, f"{before} {factor}. {FACTORS[name]}")] = len(way) + 2 + parts
+            # a number, an operator, a dimension, ...: the more, the less likely
+            found[(*way, f"{before} {factor}. {FACTORS[name]}")] = len([*way, *factor.split()]) + 1
     return min(found, key=found.get, default=None)
 
 
@@ -86,14 +86,14 @@ def _factor(ratios, sizes):
 
     With powers, the number is a power of 2: any number would fit too much.
     """
-    if not np.isclose(ratios[0], ratios[1], rtol=1e-3):  # of two samples of the same shapes
+    if not np.isclose(ratios[0], ratios[1], rtol=1e-4):  # of two samples of the same shapes
         return ""
     ranges = [range(-2, 1) if "+" in name else range(-4, 5) for name in sizes[0]]
     powers = np.array(sorted(product(*ranges), key=lambda found: sum(map(abs, found))))
     numbers = ratios / np.exp(powers @ np.log([[*each.values()] for each in sizes]).T)
     exponents = np.log2(numbers[:, 0])
-    fits = np.ptp(numbers, axis=1) < 1e-3 * numbers[:, 0]
-    fits[1:] &= np.abs(exponents - np.round(exponents))[1:] < 1e-3
+    fits = np.ptp(numbers, axis=1) < 1e-4 * numbers[:, 0]
+    fits[1:] &= np.abs(exponents - np.round(exponents))[1:] < 1e-4
     if not fits.any():
         return ""
     text = f"{numbers[fits][0][0]:.4g}"
@@ -114,6 +114,7 @@ def _unroll_both(*images):
         "the images are unrolled differently, the first without transpose": (mixed_a, b),
         "the images are unrolled differently, the second without transpose": (a, mixed_b),
         "these are Gram matrices of the wrong side": (a.T, b.T),
+        "reshape mixes the channels, which are not rows": (mixed_a.T, mixed_b.T),
     }
 
 

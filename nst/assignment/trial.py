@@ -105,9 +105,10 @@ def _check_signature(name, target):
         signature.bind(*(parameter for parameter in wanted if "=" not in parameter))
         if not is_mixed_up and not is_tensorflow_2:
             return
+    edition = ", as in the TensorFlow 2 edition of the course" if is_tensorflow_2 else ""
     raise Refused(
-        f"its arguments are {str(signature)[:200]}. They must be ({PARAMETERS[name]}), in this "
-        "order: this is the TensorFlow 1 edition of the course, not the TensorFlow 2 edition."
+        f"its arguments are {str(signature)[:200]}{edition}. They must be ({PARAMETERS[name]}), "
+        "in this order."
     )
 
 

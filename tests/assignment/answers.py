@@ -550,6 +550,18 @@ WRONG = [  # (function, what its message says, edits of the solution: "old => ne
     ),
     (LAYER, "the difference is not squared", "tf.square => "),
     (LAYER, "the images are added", "subtract => add"),
+    (
+        LAYER,
+        "reshape mixes the channels, which are not rows",
+        "[n_H * n_W, n_C] => [n_C, n_H * n_W]",
+    ),
+    (
+        LAYER,
+        "the mean, not the sum, or divide by the number of entries once too often, and the result "
+        "is multiplied by 4.",
+        "tf.reduce_sum => tf.reduce_mean",
+        "4 * n_C => n_C",
+    ),
     (LAYER, "activations, not Gram matrices", "gram_matrix => "),
     (LAYER, "the Gram matrix of a difference", "GS, GG => gram_matrix(a_S - a_G), 0."),
     (LAYER, "it is always 0", "gram_matrix(a_G) => gram_matrix(a_S)"),
