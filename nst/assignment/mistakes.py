@@ -27,7 +27,8 @@ FACTORS = {  # what the right factor is
 def find_mistakes(name, values, samples):
     """Find the smallest combination of known mistakes that computes `values` from `samples`.
 
-    Signs are not compared, as a difference may be taken either way.
+    Each number and dimension of a factor counts as one. Signs are not compared, as a difference may
+    be taken either way.
 
     Returns:
     tuple of sentences, "mistake. hint"; None if no combination gives the values
@@ -41,7 +42,6 @@ def find_mistakes(name, values, samples):
             found[way] = len(way)
         elif name in FACTORS and (factor := _factor(ratios, sizes)):
             before = "the result is multiplied by" if way else "it is the right value times"
-            # a number, an operator, a dimension, ...: the more, the less likely
             found[(*way, f"{before} {factor}. {FACTORS[name]}")] = len([*way, *factor.split()]) + 1
     return min(found, key=found.get, default=None)
 
@@ -190,29 +190,27 @@ def _terms(w, J):
 
 
 def _sum(terms):
-    subsets = {
-        f"of the {len(terms)} layers only these count: {np.flatnonzero(mask) + 1}": terms @ mask
-        for mask in product((0, 1), repeat=len(terms))
-    }
     return {
         "Add (+=) in a loop over all of STYLE_LAYERS; return comes after the loop.": np.sum(terms),
         "it is always 0. Add (+=) in each pass, and take numbers for a_S, sess.run(out).": 0,
         "J_style does not start at 0": 1 + np.sum(terms),
-    } | subsets
+    } | {
+        f"of the {len(terms)} layers only these count: {np.flatnonzero(mask) + 1}": terms @ mask
+        for mask in product((0, 1), repeat=len(terms))
+    }
 
 
 def _total(c, s, a, b):
     weights = {"alpha": a, "beta": b, "1": 1, "0": 0, "10": 10, "40": 40, "alpha * beta": a * b}
     weights |= {"(alpha + beta)": a + b, "1 / alpha": 1 / a, "1 / beta": 1 / b, "-beta": -b}
-    sums = {
+    return {
+        FACTORS["total_cost"]: a * c + b * s,
+        "the products are multiplied": a * c * b * s,
+        "it is divided by alpha + beta": (a * c + b * s) / (a + b),
+    } | {
         f"it is {x} * J_content + {y} * J_style": weights[x] * c + weights[y] * s
         for x, y in product(weights, weights)
     }
-    others = {
-        "the products are multiplied": a * c * b * s,
-        "it is divided by alpha + beta": (a * c + b * s) / (a + b),
-    }
-    return {FACTORS["total_cost"]: a * c + b * s} | sums | others
 
 
 def _starts(rate, noise, goal):
