@@ -357,11 +357,7 @@ WRONG = [  # (function, what its message says, edits of the solution: "old => ne
     (CONTENT, "the right value times 4. The fraction is 1 / (4", "4 * n_H => n_H"),
     (CONTENT, "the right value times 2.", "4 * n_H => 2 * n_H"),
     (CONTENT, "the mean, not the sum", "reduce_sum => reduce_mean"),
-    (
-        CONTENT,
-        "the right value times 4 * n_H * n_W * n_C. The fraction is",
-        "1 / (4 * n_H * n_W * n_C) * => ",
-    ),
+    (CONTENT, "times 4 * n_H * n_W * n_C. The fraction", "1 / (4 * n_H * n_W * n_C) * => "),
     (CONTENT, "the right value times n_H * n_W * n_C.", "(4 * n_H * n_W * n_C) => 4"),
     (
         CONTENT,
@@ -404,11 +400,7 @@ WRONG = [  # (function, what its message says, edits of the solution: "old => ne
     (CONTENT, "the TensorFlow 2 edition", "a_C, a_G): => content_output, generated_output):"),
     (CONTENT, "That is TensorFlow 2", "return J_content => return J_content.numpy()"),
     (CONTENT, "a number, not a tensor", "return J_content => return J_content.eval()"),
-    (
-        CONTENT,
-        "right, but not its gradient",
-        "return J_content => return tf.constant(J_content.eval())",
-    ),
+    (CONTENT, "not its gradient", "return J_content => return tf.constant(J_content.eval())"),
     (CONTENT, "float64", "return J_content => return tf.cast(J_content, tf.float64)"),
     (CONTENT, "returns a tuple", "return J_content => return J_content,"),
     (CONTENT, "of a stale graph", "4 * n_H => FOUR * n_H"),
@@ -417,11 +409,7 @@ WRONG = [  # (function, what its message says, edits of the solution: "old => ne
     (CONTENT, "NumPy cannot compute with tensors", "tf.square( => np.sqrt("),
     (CONTENT, "slip in the name", "* total => * sum_of_squares"),
     (CONTENT, "ZeroDivisionError: division by zero", "return J_content => return 1 / 0"),
-    (
-        CONTENT,
-        "the shape of activations has m, n_H, n_W and n_C",
-        "m, n_H, n_W, n_C => n_H, n_W, n_C",
-    ),
+    (CONTENT, "the shape of activations", "m, n_H, n_W, n_C => n_H, n_W, n_C"),
     (CONTENT, "a_G.get_shape().as_list()", "a_G.get_shape().as_list() => a_G.shape"),
     (CONTENT, "use **", "4 * n_H * n_W * n_C => 4 * n_H ^ 2 * n_C"),
     (CONTENT, "use **", "tf.square( => (lambda x: x ^ 2)("),
@@ -429,20 +417,12 @@ WRONG = [  # (function, what its message says, edits of the solution: "old => ne
     (CONTENT, "the images are multiplied", "tf.square(tf.subtract => (tf.multiply"),
     (CONTENT, "the right value times n_C.", " * n_C) * total => ) * total"),
     (CONTENT, "the right value times n_H * n_W.", "4 * n_H * n_W * n_C => 4 * n_C"),
-    (
-        CONTENT,
-        "TensorFlow has tf.transpose(A), tf.matmul(A, B), tf.reduce_sum(a)",
-        "tf.reduce_sum => tf.sum",
-    ),
+    (CONTENT, "tf.reduce_sum(a)", "tf.reduce_sum => tf.sum"),
     (CONTENT, "sum by tf.reduce_sum", "tf.reduce_sum => sum"),
+    (CONTENT, "not its gradient", "return J_content => return tf.stop_gradient(J_content)"),
     (
         CONTENT,
-        "right, but not its gradient",
-        "return J_content => return tf.stop_gradient(J_content)",
-    ),
-    (
-        CONTENT,
-        "right, but not its gradient",
+        "not its gradient",
         "return J_content => return tf.stop_gradient(J_content) + 0 * tf.reduce_sum(a_G)",
     ),
     (
@@ -480,15 +460,11 @@ WRONG = [  # (function, what its message says, edits of the solution: "old => ne
         "1 / (4 => 1 // (4",
     ),
     (CONTENT, "// rounds down", "1 / (4 * n_H * n_W * n_C) * total => total // (4 * n_H * n_W)"),
-    (
-        CONTENT,
-        "Compare the arguments of the call",
-        "a_C, [n_H * n_W, n_C] => a_C, [n_H * n_W, n_C], 3, 4",
-    ),
+    (CONTENT, "arguments of the call", "a_C, [n_H * n_W, n_C] => a_C, [n_H * n_W, n_C], 3, 4"),
     (CONTENT, "keys of that dictionary", "4 * n_H => {'x': 4}['y'] * n_H"),
     (
         CONTENT,
-        "right, but not its gradient",
+        "not its gradient",
         "return J_content => return 3 * J_content - 2 * tf.stop_gradient(J_content)",
     ),
     # Gram matrix
@@ -511,7 +487,7 @@ WRONG = [  # (function, what its message says, edits of the solution: "old => ne
     (CONTENT, "its sign is wrong", "return J_content => return -J_content"),
     (
         CONTENT,
-        "the difference is not squared. In this order",
+        "the difference is not squared",
         "tf.square(tf.subtract( => tf.negative(tf.subtract(",
     ),
     (CONTENT, "the right value times n_W / n_H.", "4 * n_H * n_W => 4 * n_H * n_H"),
@@ -529,18 +505,10 @@ WRONG = [  # (function, what its message says, edits of the solution: "old => ne
     (LAYER, "the right value times n_C.", "n_C**2 => n_C"),
     (LAYER, "the right value times n_H * n_W.", "(n_H * n_W)**2 => (n_H * n_W)"),
     (LAYER, "the right value times n_H * n_W * n_C.", "**2 => "),
-    (
-        LAYER,
-        "the right value times 0.25.",
-        "(4 * n_C**2 * (n_H * n_W)**2) => (4 * n_C * n_H * n_W)**2",
-    ),
+    (LAYER, "value times 0.25.", "(4 * n_C**2 * (n_H * n_W)**2) => (4 * n_C * n_H * n_W)**2"),
     (LAYER, "the right value times n_C**2.", "n_C**2 * => "),
     (LAYER, "the right value times n_H**2 * n_W**2.", "* (n_H * n_W)**2 => "),
-    (
-        LAYER,
-        "the right value times 4 * n_H**2 * n_W**2 * n_C**2.",
-        "1 / (4 * n_C**2 * (n_H * n_W)**2) * => ",
-    ),
+    (LAYER, "times 4 * n_H**2 * n_W**2 * n_C**2.", "1 / (4 * n_C**2 * (n_H * n_W)**2) * => "),
     (LAYER, "the mean, not the sum", "reduce_sum => reduce_mean"),
     (LAYER, "it is halved once too often", "tf.reduce_sum(tf.square( => tf.nn.l2_loss(("),
     (
@@ -550,15 +518,10 @@ WRONG = [  # (function, what its message says, edits of the solution: "old => ne
     ),
     (LAYER, "the difference is not squared", "tf.square => "),
     (LAYER, "the images are added", "subtract => add"),
+    (LAYER, "reshape mixes the channels, which", "[n_H * n_W, n_C] => [n_C, n_H * n_W]"),
     (
         LAYER,
-        "reshape mixes the channels, which are not rows",
-        "[n_H * n_W, n_C] => [n_C, n_H * n_W]",
-    ),
-    (
-        LAYER,
-        "the mean, not the sum, or divide by the number of entries once too often, and the result "
-        "is multiplied by 4.",
+        "once too often, and the result is multiplied by 4. Take",
         "tf.reduce_sum => tf.reduce_mean",
         "4 * n_C => n_C",
     ),
@@ -615,11 +578,7 @@ WRONG = [  # (function, what its message says, edits of the solution: "old => ne
         "coeff *  => ",
         "return J_style => return J_style / 5",
     ),
-    (
-        STYLE,
-        "of the 5 layers only these count: [2 3 4 5]",
-        "in STYLE_LAYERS => in STYLE_LAYERS[1:]",
-    ),
+    (STYLE, "only these count: [2 3 4 5]", "in STYLE_LAYERS => in STYLE_LAYERS[1:]"),
     (STYLE, "the layers' weights are forgotten", "coeff *  => "),
     (STYLE, "of the 5 layers only these count: [5]", "+= => ="),
     (STYLE, "only these count: [1]. Add (+=) in a loop over all", "    return =>         return"),
@@ -632,11 +591,7 @@ WRONG = [  # (function, what its message says, edits of the solution: "old => ne
     (STYLE, "take model[layer_name]", "model[layer_name] => model['conv4_2']"),
     (STYLE, "a number, not a tensor", "return J_style => return sess.run(J_style)"),
     (STYLE, "the TensorFlow 2 edition", "(model, => (style_image_output, generated_image_output,"),
-    (
-        STYLE,
-        "missing a required argument: 'a_G'. Compare the arguments of the call",
-        "(a_S, a_G) => (a_S)",
-    ),
+    (STYLE, "required argument: 'a_G'. Compare", "(a_S, a_G) => (a_S)"),
     (STYLE, "loop over its pairs", "layer_name, coeff in => coeff, layer_name in"),
     (STYLE, "tensors and operations, not names", "sess.run(out) => sess.run(layer_name)"),
     (STYLE, "of the 5 layers only these count: [1 2 3]", "in STYLE_LAYERS => in STYLE_LAYERS[:3]"),
@@ -644,9 +599,9 @@ WRONG = [  # (function, what its message says, edits of the solution: "old => ne
     (STYLE, "STYLE_LAYERS is a list", "layer_name, coeff in => layer_name in"),
     (STYLE, "STYLE_LAYERS is a list", "layer_name, coeff in => a, b, c in"),
     (STYLE, "conv4_1, conv4_2, conv4_3, conv4_4", "model[layer_name] => model['relu4_2']"),
-    (STYLE, "Compare the arguments of the call", "(a_S, a_G) => (a_S, a_G, coeff)"),
+    (STYLE, "arguments of the call", "(a_S, a_G) => (a_S, a_G, coeff)"),
     (STYLE, "the right value times 1e-25.", "return J_style => return 1e-25 * J_style"),
-    (STYLE, "right, but not its gradient", "return J_style => return tf.stop_gradient(J_style)"),
+    (STYLE, "not its gradient", "return J_style => return tf.stop_gradient(J_style)"),
     # total cost
     (
         TOTAL,
@@ -667,12 +622,7 @@ WRONG = [  # (function, what its message says, edits of the solution: "old => ne
     (TOTAL, "it is (alpha + beta) * J_content + 0 * J_style", "beta * J_style => beta * J_content"),
     (TOTAL, "it is alpha * J_content + 0 * J_style", "+ beta * J_style => "),
     (TOTAL, "it is divided by alpha + beta", "return J => return J / (alpha + beta)"),
-    (
-        TOTAL,
-        "it is 10 * J_content + 40 * J_style",
-        "alpha *  => 10 * ",
-        "beta *  => 40 * ",
-    ),
+    (TOTAL, "it is 10 * J_content + 40 * J_style", "alpha *  => 10 * ", "beta *  => 40 * "),
     (TOTAL, "a number, not a tensor", "return J => return 35.34667875478276"),
     (TOTAL, "return is missing", "return J => print(J)"),
     (TOTAL, "a number, not a tensor", "return J => return 5 if tf.is_tensor(J) else J"),
@@ -681,11 +631,7 @@ WRONG = [  # (function, what its message says, edits of the solution: "old => ne
     (TOTAL, "Compare the formula with your code", "return J => return J ** 2"),
     (TOTAL, "it is 10 * J_content + beta * J_style", "alpha *  => 10 * "),
     (TOTAL, "// rounds down", "alpha * => alpha // 10 *"),
-    (
-        TOTAL,
-        "right, but not its gradient",
-        "alpha * J_content => alpha * tf.stop_gradient(J_content)",
-    ),
+    (TOTAL, "not its gradient", "alpha * J_content => alpha * tf.stop_gradient(J_content)"),
     (TOTAL, "a number, not a tensor", "return J => return np.array(J)"),
     # training
     (
