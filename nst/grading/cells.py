@@ -1,6 +1,7 @@
 """The code of a submission, cell by cell. This runs in the sandbox: parsing can be attacked."""
 
 import ast
+import dis
 import io
 import json
 import linecache
@@ -94,6 +95,7 @@ def _of_notebook(name, text):
             number += kind == "code"
             title = f"cell {number}" if kind == "code" else f"a {kind} cell"
             source = re.sub(r"\A(\s*\n)+", "", source)  # as IPython does, before it counts lines
+            _keep_source(title, source)
             cells.append(Cell(title, source, is_code=kind == "code"))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise ValueError(f"{name} cannot be read as a notebook: save it again") from None
@@ -102,10 +104,10 @@ def _of_notebook(name, text):
 
 def _of_script(name, text):
     marker = MARKER
-    if not MARKER.search(text) and _statements(Cell(name, text))[1]:
+    if not MARKER.search(text) and compile_cell(Cell(name, text))[1]:
         marker = BLOCK  # so that a line that is not Python costs its block alone
     starts = [0, *(match.start() for match in marker.finditer(text)), len(text)]
-    linecache.cache[name] = (len(text), None, text.splitlines(True), name)
+    _keep_source(name, text)
     cells, line = [], 1
     for start, end in pairwise(starts):
         cells.append(Cell(name, text[start:end], line))
@@ -113,48 +115,35 @@ def _of_script(name, text):
     return cells
 
 
+def _keep_source(title, source):
+    """Let tracebacks and `inspect` find the lines of a cell or of a script."""
+    linecache.cache[title] = (len(source), None, source.splitlines(True), title)
+
+
 def compile_cell(cell):
     """Compile a cell, statement by statement.
 
     Returns:
-    statements -- list of (node of the syntax tree, code object)
+    statements -- list of code objects; empty for a cell of text
     problem -- a sentence if the cell is not Python 3, else empty
     """
-    if cell.title.startswith("cell "):
-        lines = cell.source.splitlines(True)
-        linecache.cache[cell.title] = (len(cell.source), None, lines, cell.title)
-    nodes, problem = _statements(cell)
-    return [(n, compile(ast.Module([n], []), cell.title, "exec")) for n in nodes], problem
-
-
-def _statements(cell):
-    """Parse a cell: (nodes, a sentence if it is not Python 3)."""
     from IPython.core.inputtransformer2 import TransformerManager
 
     source = re.sub(rf"\A\s*%%({'|'.join(RUNNING_MAGICS)})\b.*", "", cell.source)
     try:
         # magics become calls of get_ipython()
-        tree = ast.parse(TransformerManager().transform_cell(source))
+        code = TransformerManager().transform_cell(source if cell.is_code else "")
+        tree = ast.parse("\n" * (cell.first_line - 1) + code)  # numbered as in its file
+        return [compile(ast.Module([node], []), cell.title, "exec") for node in tree.body], ""
     except UNPARSABLE as error:
-        line = (getattr(error, "lineno", None) or 1) + cell.first_line - 1
+        line = getattr(error, "lineno", None) or cell.first_line
         reason = getattr(error, "msg", str(error))[:100]
         return [], f"{cell.title} is not valid Python 3 (line {line}: {reason})"
-    return ast.increment_lineno(tree, cell.first_line - 1).body, ""
 
 
-def is_definition(node):
-    """Return whether a statement is an import, or defines a function or a class."""
-    return isinstance(node, ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef)
-
-
-def bound_names(node):
+def bound_names(code):
     """Name what a statement binds: functions, classes, imports, variables."""
-    if isinstance(node, ast.FunctionDef | ast.ClassDef):
-        return [node.name]
-    stored = (n for n in ast.walk(node) if isinstance(n, ast.Name))
-    names = [n.id for n in stored if isinstance(n.ctx, ast.Store)]
-    aliases = node.names if isinstance(node, ast.Import | ast.ImportFrom) else []
-    return names + [alias.asname or alias.name.partition(".")[0] for alias in aliases]
+    return {step.argval for step in dis.get_instructions(code) if step.opname == "STORE_NAME"}
 
 
 def why_missing(name, cells, problems):

@@ -10,18 +10,12 @@ import os
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from pathlib import Path
 
 from nst.core.cli import Parser, user_path, whole_number
 from nst.core.interrupts import on_interrupt
 from nst.grading import students
-from nst.grading.reports import (
-    COLUMNS,
-    Report,
-    print_line,
-    print_rows,
-    printable,
-)
+from nst.grading.reports import COLUMNS, Report, print_line, print_rows, printable
 from nst.grading.sandbox import bubblewrap
 from nst.grading.submissions import find_notebooks, read_bytes
 
@@ -31,13 +25,13 @@ NO_BUBBLEWRAP = (
 )
 
 
-def grade_all(submissions, limit, jobs, show):
+def grade_all(paths, limit, jobs, show):
     """Grade submissions, several at a time.
 
     Ctrl-C sets an Event; a KeyboardInterrupt could fire inside a lock or a finally.
 
     Arguments:
-    submissions -- list of (path, folder that its links must not leave)
+    paths -- list of files (Path)
     limit -- seconds of CPU time for a function
     jobs -- number of submissions graded at a time, None for one on every processor
     show -- called with the number of each submission and its rows, in their order
@@ -50,7 +44,7 @@ def grade_all(submissions, limit, jobs, show):
         on_interrupt(lambda *_: stop.set()),
         ThreadPoolExecutor(jobs or os.cpu_count() or 1) as threads,
     ):
-        from nst.grading.grader import Grader, GradingEnded  # imports TensorFlow
+        from nst.grading.grader import Grader  # imports TensorFlow
 
         try:
             grader = Grader(limit, stop)
@@ -58,10 +52,9 @@ def grade_all(submissions, limit, jobs, show):
             reason = error.strerror or error
             sys.exit(f"nothing can be graded here ({reason}): free some disk space, and try again")
         with grader:
-            futures = [threads.submit(grader.grade, *submission) for submission in submissions]
-            for number, future in enumerate(futures):
-                with suppress(GradingEnded):
-                    show(number, future.result())
+            for number, rows in enumerate(threads.map(grader.grade, paths)):
+                if rows:
+                    show(number, rows)
             return not stop.is_set()
 
 
@@ -76,10 +69,9 @@ def main(arguments=None):
         sys.exit(2)
     if not bubblewrap():
         _warn(NO_BUBBLEWRAP)
-    done = grading.run()
-    if args.json:
-        print(json.dumps(grading.results, indent=1))
-    if not done:
+    is_done = grading.run()
+    grading.summarize()
+    if not is_done:
         _warn(f"stopped after {len(grading.results)} of {len(grading.submissions)} submissions")
         sys.exit(130)
     verdicts = {row["verdict"] for result in grading.results for row in result["rows"]}
@@ -98,7 +90,7 @@ class Grading:
         self.submissions, self.results, self._args = [], [], args
         for path in args.paths:
             folder = path if path.is_dir() else None
-            self.submissions += [(notebook, folder) for notebook in find_notebooks(path)]
+            self.submissions += [_submission(file, folder) for file in find_notebooks(path)]
         self._report = Report(args.report) if args.report else None
         self._roster = students.read_roster(args.roster) if args.roster else []
         self._weights = args.points or dict.fromkeys(students.SHORT_NAMES, 1)
@@ -109,57 +101,53 @@ class Grading:
         if self._is_table:
             print_line("student", COLUMNS)
         earlier, new = self._report.earlier if self._report else {}, []
-        for path, folder in self.submissions:
-            digest = _digest(path, folder)
-            if rows := earlier.get((str(path), digest)):
-                self._add(path, folder, digest, rows)
+        for submission in self.submissions:
+            if rows := earlier.get((submission["notebook"], submission["digest"])):
+                self._add(submission, rows)
             else:
-                new.append((path, folder, digest))
+                new.append(submission)
         self._write()
 
         def show(number, rows):
-            self._add(*new[number], rows)
+            self._add(new[number], rows)
             self._write()
 
-        names = [(path, folder) for path, folder, _ in new]
-        done = not new or grade_all(names, self._args.limit, self._args.jobs, show)
-        self._end()
-        return done
+        paths = [Path(submission["notebook"]) for submission in new]
+        return not new or grade_all(paths, self._args.limit, self._args.jobs, show)
 
-    def _add(self, path, folder, digest, rows):
-        student, number = students.identify(path, folder)
-        result = {"notebook": str(path), "student": student, "id": number, "digest": digest}
-        result |= {"points": students.points(rows, self._weights), "rows": rows}
+    def _add(self, submission, rows):
+        result = submission | {"points": students.points(rows, self._weights), "rows": rows}
         self.results.append(result | {"maximum": sum(self._weights.values())})
         if self._is_table:
-            print_line(student, [row["verdict"] for row in rows])
-
-    def _lines(self):
-        return students.compare_with_roster(self.results, self._roster) if self._roster else []
+            print_line(submission["student"], [row["verdict"] for row in rows])
 
     def _write(self):
         if self._report:
             try:
-                self._report.write(self.results, self._lines())
+                self._report.write(self.results, students.summary(self.results, self._roster))
             except OSError as error:
                 sys.exit(printable(error))
 
-    def _end(self):
-        if self._is_table:
-            if mistake := students.most_frequent_mistake(self.results):
-                _warn(mistake)
-            for line in self._lines():
+    def summarize(self):
+        """Print what is not in the table."""
+        if self._args.json:
+            print(json.dumps(self.results, indent=1))
+        elif self._is_table:
+            for line in students.summary(self.results, self._roster):
                 _warn(line)
-        elif self.results and not self._args.json:
+        elif self.results:
             print_rows(self.results[0]["rows"])
         if report := self._report:
             _warn(f"wrote {report.page}, {report.table}, {report.grades} and {report.folder}/")
 
 
-def _digest(path, folder):
-    with suppress(ValueError):
-        return hashlib.sha256(read_bytes(path, folder)).hexdigest()
-    return ""
+def _submission(path, folder):
+    student, number = students.identify(path, folder)
+    try:
+        digest = hashlib.sha256(read_bytes(path)).hexdigest()
+    except ValueError:
+        digest = ""  # it is graded again
+    return {"notebook": str(path), "student": student, "id": number, "digest": digest}
 
 
 def _parser():

@@ -14,14 +14,10 @@ from nst.assignment.spec import FUNCTIONS, TRAINING
 from nst.assignment.verdict import judge
 from nst.core.tensorflow import import_tensorflow
 from nst.grading import training_check
-from nst.grading.sandbox import Sandbox, fill_stage, remove
+from nst.grading.sandbox import fill_stage, remove, run_sandbox
 from nst.grading.submissions import read_bytes
 
 START, SUBMISSION_LIMIT = 30, 20  # seconds by the clock, and a multiple of a function's limit
-
-
-class GradingEnded(Exception):
-    """The grading is being ended."""
 
 
 class Grader:
@@ -46,31 +42,26 @@ class Grader:
         self._stop.set()
         remove(self._stage)
 
-    def grade(self, path, folder=None):
-        """Grade one file; whatever it does becomes its rows.
-
-        Arguments:
-        path -- notebook or script
-        folder -- folder that a link must not lead out of
+    def grade(self, path):
+        """Grade one file (Path); whatever it does becomes its rows.
 
         Returns:
         list of dicts: function; verdict, "pass" or "fail"; diagnosis, or a note; follows, the
-        function whose mistake alone makes this one fail, or ""
-
-        Raises GradingEnded if it was stopped in the meantime.
+        function whose mistake alone makes this one fail, or "". Empty if the grading is ended
         """
         try:
-            return self._rows(path.name, read_bytes(path, folder))
+            rows = self._rows(path.name, read_bytes(path))
         except ValueError as error:
-            return _same_for_all(f"{error}.")
+            rows = _same_for_all(f"{error}.")
         except OSError as error:
-            reason = f"it could not be graded here ({error.strerror or error}): grade it again."
-            return _same_for_all(reason)
+            reason = error.strerror or error
+            rows = _same_for_all(f"it could not be graded here ({reason}): grade it again.")
+        return [] if self._stop.is_set() else rows
 
     def _rows(self, name, data):
         seed = secrets.randbits(64)  # nobody can know the inputs beforehand
-        request, samples = {"name": name, "limit": self._limit, "seed": seed}, draw_all(seed)
-        training, answers = self._answers(request, data)
+        answers = self._answers({"name": name, "limit": self._limit, "seed": seed}, data)
+        samples, training = draw_all(seed), answers[TRAINING]
         found = {f: _judged(judge, f, samples[f], *answers[f]) for f in FUNCTIONS}
         failed = [function for function, diagnosis in found.items() if diagnosis]
         last = _judged(training_check.judge, *training, seed, failed)
@@ -78,40 +69,26 @@ class Grader:
         return [*(_row(*each) for each in found.items()), _row(TRAINING, *last)]
 
     def _answers(self, request, data):
-        """Run a submission; if a function ends its process, then in a new one for those after it.
+        """Run a submission; if it ends its process, ask what is left in a new one.
 
         Returns:
-        training -- (fields, arrays) of its training
-        answers -- {function: (fields, arrays)}
+        {function, or TRAINING: (fields, arrays) that it gave}
         """
         end = time.monotonic() + START + SUBMISSION_LIMIT * self._limit
-        training, answers, definitions_only = None, {}, False
-        while (left := [f for f in FUNCTIONS if f not in answers]) and time.monotonic() < end:
-            asked = request | {"functions": left, "definitions_only": definitions_only}
-            messages, ending = self._run(asked, data, end)
-            found, died = messages[1:], ({"complaint": ending}, {})
-            if not messages and training is None:
+        questions, answers = [TRAINING, *FUNCTIONS], []
+        while len(answers) < len(questions) and time.monotonic() < end and not self._stop.is_set():
+            left = questions[len(answers) :]
+            messages, ending = self._run(request | {"questions": left}, data, end)
+            if not messages and not answers:
                 raise OSError("the process for it does not start")
             if messages and "unreadable" in messages[0][0]:
                 raise ValueError(str(messages[0][0]["unreadable"])[:300])
-            if found:
-                training = training or found[0]
-                answers |= zip(left, [*found[1:], died], strict=False)
-            elif not definitions_only:  # the notebook ended it
-                definitions_only = True
-                training = training or ({"complaint": f"it does not begin: {ending}"}, {})
-            else:
-                answers |= dict.fromkeys(left, died)
-        return training, dict.fromkeys(FUNCTIONS, ({"complaint": NEVER_RETURNS}, {})) | answers
+            answers += [*messages[1:], ({"complaint": ending}, {})]
+        unanswered = [({"complaint": NEVER_RETURNS}, {})] * len(questions)
+        return dict(zip(questions, [*answers, *unanswered], strict=False))
 
     def _run(self, request, data, end):
-        """Run a sandbox: see `Sandbox.finish`."""
-        if self._stop.is_set():
-            raise GradingEnded
-        messages, ending = Sandbox(self._stage, request, data).finish(end, self._stop)
-        if self._stop.is_set():
-            raise GradingEnded
-        return messages, ending
+        return run_sandbox(self._stage, request, data, end, self._stop)
 
 
 def _judged(judgement, *answer):

@@ -15,7 +15,7 @@ from pathlib import Path
 import jinja2
 
 from nst.core.files import make_folder, whole_file
-from nst.grading.students import SHORT_NAMES, most_frequent_mistake
+from nst.grading.students import SHORT_NAMES
 
 COLUMNS = list(SHORT_NAMES.values())
 JOINERS = "\u200c\u200d"  # which names in some scripts need
@@ -192,5 +192,5 @@ def as_html(results, lines=()):
         submissions=submissions,
         columns=COLUMNS,
         right=sum(set(each["verdicts"]) == {"pass"} for each in submissions),
-        lines=[printable(line, 4000) for line in [most_frequent_mistake(results), *lines] if line],
+        lines=[printable(line, 4000) for line in lines],
     )

@@ -46,81 +46,70 @@ SCALES = {"conv1_1": 1, "conv2_1": 7, "conv3_1": 8, "conv4_1": 42, "conv4_2": 30
 SCALES |= {"conv5_1": 107}
 
 
-class Sandbox:
-    """A process that runs one submission."""
+def run_sandbox(stage, request, data, end, stop):
+    """Run one submission in a process of its own, and remove what it leaves.
 
-    def __init__(self, stage, request, data):
-        """Start the process.
+    Arguments:
+    stage -- folder that it may read, filled by `fill_stage`
+    request, data -- what it gets: a dict, and the bytes of the submission
+    end -- time of time.monotonic() at which it is ended
+    stop -- Event that ends it, too
 
-        Arguments:
-        stage -- folder that it may read, filled by `fill_stage`
-        request, data -- what it gets: a dict, and the bytes of the submission
-        """
-        self._home = Path(tempfile.mkdtemp(prefix="nst-grade-"))
-        try:
-            (self._home / "work").mkdir()
-            with open(self._home / "request", "w+b") as incoming:
-                protocol.write(incoming, request)
-                incoming.write(data)
-                incoming.seek(0)
-                self._start(stage, incoming)
-        except BaseException:
-            remove(self._home)
-            raise
-
-    def _start(self, stage, incoming):
-        command, work = [sys.executable, "-B", "-m", "nst.grading.worker"], self._home / "work"
-        if bubblewrap():
-            command, stage, work = [*bwrap_command(stage), *command], "/stage", Path("/tmp")
-        environment = {
-            "PATH": "/usr/bin:/bin",
-            "HOME": str(work),
-            "TMPDIR": str(work),
-            "LANG": "C.UTF-8",
-            "PYTHONPATH": str(stage),
-            "MPLBACKEND": "agg",
-            "MPLCONFIGDIR": str(work / ".matplotlib"),
-            "CUDA_VISIBLE_DEVICES": "-1",
-            "TF_CPP_MIN_LOG_LEVEL": "3",
-            # oneDNN waits 10 s for every allocation that the limit of memory refuses
-            "TF_ENABLE_ONEDNN_OPTS": "0",
-            **({"NST_OWN_USERS": "1"} if bubblewrap() else {}),
-        }
-        if "LD_LIBRARY_PATH" in os.environ:
-            environment["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
-        with open(self._home / "answers", "wb") as answers:
-            self._process = subprocess.Popen(
-                command,
-                cwd=self._home / "work",
-                env=environment,
-                stdin=incoming,
-                stdout=answers,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,  # so that Ctrl-C reaches the grader alone
-            )
-
-    def finish(self, end, stop):
-        """Wait until the process has ended, and remove its files.
-
-        Arguments:
-        end -- time of time.monotonic() at which it is ended
-        stop -- Event that ends it, too
-
-        Returns:
-        messages -- list of what it wrote, (fields, arrays): untrusted data
-        ending -- sentence for the student on why there are not more of them
-        """
-        while (status := self._process.poll()) is None and not stop.wait(0.02):
+    Returns:
+    messages -- list of what it wrote, (fields, arrays): untrusted data
+    ending -- sentence for the student on why there are not more of them
+    """
+    home = Path(tempfile.mkdtemp(prefix="nst-grade-"))
+    try:
+        (home / "work").mkdir()
+        process = _start(home, stage, request, data)
+        while (status := process.poll()) is None and not stop.wait(0.02):
             if time.monotonic() > end:
                 status = protocol.TIME_UP
                 break
         with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)  # and what it has started
-        self._process.wait()
-        with open(self._home / "answers", "rb") as answers:
+            os.killpg(process.pid, signal.SIGKILL)  # and what it has started
+        process.wait()
+        with open(home / "answers", "rb") as answers:
             messages = list(islice(_messages(answers), 2 + len(FUNCTIONS)))
-        remove(self._home)
-        return messages, NEVER_RETURNS if status == protocol.TIME_UP else DIES
+    finally:
+        remove(home)
+    return messages, NEVER_RETURNS if status == protocol.TIME_UP else DIES
+
+
+def _start(home, stage, request, data):
+    command, work = [sys.executable, "-B", "-m", "nst.grading.worker"], home / "work"
+    if bubblewrap():
+        command, stage, work = [*bwrap_command(stage), *command], "/stage", "/tmp"
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "HOME": str(work),
+        "TMPDIR": str(work),
+        "LANG": "C.UTF-8",
+        "PYTHONPATH": str(stage),
+        "MPLBACKEND": "agg",
+        "MPLCONFIGDIR": f"{work}/.matplotlib",
+        "CUDA_VISIBLE_DEVICES": "-1",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        # oneDNN waits 10 s for every allocation that the limit of memory refuses
+        "TF_ENABLE_ONEDNN_OPTS": "0",
+        **({"NST_OWN_USERS": "1"} if bubblewrap() else {}),
+    }
+    if "LD_LIBRARY_PATH" in os.environ:
+        environment["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
+    with open(home / "request", "w+b") as incoming, open(home / "answers", "wb") as answers:
+        protocol.write(incoming, request)
+        incoming.write(data)
+        incoming.seek(0)
+        return subprocess.Popen(
+            command,
+            cwd=home / "work",
+            env=environment,
+            stdin=incoming,
+            stdout=answers,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # so that Ctrl-C reaches the grader alone
+        )
 
 
 def _messages(stream):
@@ -163,15 +152,12 @@ def bwrap_command(stage):
     command = [shutil.which("bwrap"), "--unshare-all", "--die-with-parent", "--new-session"]
     command += ["--cap-drop", "ALL", "--proc", "/proc", "--dev", "/dev"]
     command += ["--size", str(SCRATCH), "--tmpfs", "/tmp"]
+    mounts = {path: ["--ro-bind", path, path] for path in readonly_binds()}
+    masked = [str(MASKED_DIR), *installed_copies(mounts)]
+    mounts |= {path: ["--tmpfs", path] for path in masked}
     # A folder within another comes after it: what the project holds is masked, but for its .venv.
-    binds = readonly_binds()
-    masked = [str(MASKED_DIR), *installed_copies(binds)]
-    seen = [*(("--ro-bind", path) for path in binds), *(("--tmpfs", path) for path in masked)]
-    for option, path in sorted(seen, key=lambda each: len(Path(each[1]).parts)):
-        if os.path.islink(path):
-            command += ["--symlink", os.readlink(path), path]
-        else:
-            command += [option, path, path] if option == "--ro-bind" else [option, path]
+    for path in sorted(mounts, key=lambda path: len(Path(path).parts)):
+        command += mounts[path]
     command += ["--ro-bind", str(stage), "/stage", "--chdir", "/tmp"]
     for path in ("/dev", *masked, "/"):  # an unsized tmpfs could fill the memory
         command += ["--remount-ro", path]

@@ -53,45 +53,47 @@ def weights(text):
 def points(rows, weights):
     """Add up the points of rows; a mistake that only follows from another one counts once."""
     right = [row["function"] for row in rows if row["verdict"] == "pass" or row["follows"]]
-    total = sum(weights.get(function, 0) for function in right)
-    return int(total) if total == int(total) else total
+    return sum(weights.get(function, 0) for function in right)
+
+
+def summary(results, roster):
+    """Summarize a class in lines: its most frequent mistake, and how it differs from a roster.
+
+    Arguments:
+    roster -- list of (name, keys) from `read_roster`; may be empty
+    """
+    return most_frequent_mistake(results) + (compare_with_roster(results, roster) if roster else [])
 
 
 def most_frequent_mistake(results):
-    """Summarize what most of a class got wrong in one line, or return "" if nobody did."""
+    """Summarize what most of a class got wrong: one line, or none if nobody did."""
     rows = [row for result in results for row in result["rows"]]
     failed = [row for row in rows if row["verdict"] == "fail" and not row["follows"]]
     if not failed:
-        return ""
+        return []
     ((function, count),) = Counter(row["function"] for row in failed).most_common(1)
-    said = (row["diagnosis"].partition(". ")[0] for row in failed if row["function"] == function)
-    ((mistake, times),) = Counter(said).most_common(1)
-    return (
+    reasons = (row["diagnosis"].partition(". ")[0] for row in failed if row["function"] == function)
+    ((reason, times),) = Counter(reasons).most_common(1)
+    return [
         f"Most often wrong: {SHORT_NAMES[function]} ({count} of {len(results)}). "
-        f"Most frequent reason ({times}): {mistake}."
-    )
+        f"Most frequent reason ({times}): {reason}."
+    ]
 
 
 def compare_with_roster(results, roster):
-    """Compare submissions with a roster: lines on who is missing, is there twice, or is unknown.
-
-    Arguments:
-    roster -- list of (name, keys) from `read_roster`
-    """
-    counts, unknown = Counter(), []
+    """Compare submissions with a roster: lines on who is missing, is there twice, or is unknown."""
+    owners = []  # numbers in the roster, or None
     for result in results:
-        keys = {_letters(result["student"]), _letters(result["id"])} - {""}
-        found = [number for number, (_, own) in enumerate(roster) if own & keys]
-        counts.update(found[:1])
-        unknown += [] if found else [result["student"]]
+        keys = {_letters(result["student"]), _letters(result["id"])}
+        owners.append(next((i for i, (_, own) in enumerate(roster) if own & keys), None))
+    names, counts = [name for name, _ in roster], Counter(owners)
+    pairs = zip(results, owners, strict=True)
     kinds = {
-        "Handed in nothing": [
-            name for number, (name, _) in enumerate(roster) if not counts[number]
-        ],
-        "Handed in more than once": [name for n, (name, _) in enumerate(roster) if counts[n] > 1],
-        "Not on the roster": unknown,
+        "Handed in nothing": [name for i, name in enumerate(names) if not counts[i]],
+        "Handed in more than once": [name for i, name in enumerate(names) if counts[i] > 1],
+        "Not on the roster": [result["student"] for result, owner in pairs if owner is None],
     }
-    return [f"{kind}: {', '.join(names)}." for kind, names in kinds.items() if names]
+    return [f"{kind}: {', '.join(found)}." for kind, found in kinds.items() if found]
 
 
 def read_roster(path):

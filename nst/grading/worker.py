@@ -16,7 +16,7 @@ import numpy as np
 
 from nst.assignment.hints import NEVER_RETURNS, explain, format_error
 from nst.assignment.samples import draw_all, draw_images
-from nst.assignment.spec import COSTS
+from nst.assignment.spec import COSTS, TRAINING
 from nst.core.config import CONFIG, PROJECT
 from nst.grading import cells, protocol
 
@@ -27,12 +27,8 @@ CELL_LIMIT = 3  # of a cell, as a multiple of the limit of a function
 WALL_CLOCK_FACTOR = 6  # limit by the clock, as a multiple of the limit of CPU time
 
 
-class TimeUp(BaseException):
-    """Interrupts what runs for too long."""
-
-
-class Training(BaseException):
-    """Ends a notebook's call of model_nn."""
+class Interrupt(BaseException):
+    """Ends what runs for too long, and a notebook's call of model_nn."""
 
 
 def main():
@@ -53,35 +49,30 @@ def main():
     os._exit(0)  # whatever threads of the submission are left
 
 
-def examine(data, name, limit, seed, functions, definitions_only):
-    """Run a submission, and try its functions.
+def examine(data, name, limit, seed, questions):
+    """Run a submission up to its training, and try its functions.
 
     Arguments:
     data -- bytes of the file
     name -- name of the file
     limit -- seconds of CPU time for a function
     seed -- seed of what the functions and the costs of the training are tried on
-    functions -- names of the functions to try
-    definitions_only -- whether to leave out all cells' code but imports and definitions
+    questions -- what to answer: names of functions, and TRAINING
 
-    Yields answers, (fields, arrays): first whether it can be read, then about its training, then
-    about each function.
+    Yields answers, (fields, arrays): first whether it can be read, then one for each question.
     """
     try:
         with _alarm(CELL_LIMIT * limit):
             found = cells.read_cells(name, data)
-    except ValueError as error:
+    except (ValueError, MemoryError, Interrupt) as error:
         yield {"unreadable": str(error)}, {}
-        return
-    except TimeUp:
-        yield {"unreadable": f"{name} takes too long to read: clear its outputs"}, {}
         return
     _warm_up()
     yield {}, {}
-    submission, samples = Submission(found, limit, definitions_only, seed), draw_all(seed)
-    yield submission.run_notebook()
-    for function in functions:
-        yield submission.try_function(function, samples[function])
+    submission, samples = Submission(found, limit, seed), draw_all(seed)
+    training = submission.run_notebook()
+    for name in questions:
+        yield training if name == TRAINING else submission.try_function(name, samples[name])
 
 
 def _set_limits():
@@ -117,7 +108,7 @@ def _warm_up():
 
 @contextmanager
 def _alarm(limit):
-    """Raise TimeUp in the block after `limit` seconds of CPU time, or a multiple by the clock.
+    """Raise Interrupt in the block after `limit` seconds of CPU time, or a multiple by the clock.
 
     It is raised again and again, as a bare `except` may swallow it; at last the process ends.
     """
@@ -126,7 +117,7 @@ def _alarm(limit):
     def ring(*_):
         if next(rings) > SWALLOWED:
             os._exit(protocol.TIME_UP)
-        raise TimeUp("it does not return in time")
+        raise Interrupt("it does not return in time")
 
     timers = {signal.ITIMER_PROF: limit, signal.ITIMER_REAL: WALL_CLOCK_FACTOR * limit}
     signal.signal(signal.SIGPROF, ring)
@@ -143,15 +134,16 @@ def _alarm(limit):
 class Submission:
     """The one submission of this process."""
 
-    def __init__(self, found, limit, definitions_only, seed):
+    def __init__(self, found, limit, seed):
         """Take the cells, from `cells.read_cells`; the rest is as in `examine`."""
         self._shell = MagicMock()
         self._shell.run_cell_magic.side_effect = self._cell_magic
         self._shell.run_line_magic.side_effect = self._line_magic
         self._space = {"__name__": "__main__", "get_ipython": lambda: self._shell}
         self._cells, self._problems = found, []
-        self._limit, self._definitions_only, self._seed = limit, definitions_only, seed
+        self._limit, self._seed = limit, seed
         self._failed = {}  # name: why the statement that binds it failed
+        self._first_error = ""  # of the training's cells
         self._model_nn = self._interceptor = None
         self._measured = None  # what its training gave
 
@@ -162,41 +154,28 @@ class Submission:
         """
         create_files(cells.files_named(self._cells))
         sys.path.insert(0, os.getcwd())  # for what %%writefile writes
-        first_error = ""  # of the training's cells
         for cell in self._cells:
-            error = self._run_cell(cell) if cell.is_code else ""
-            has_session = "sess" in self._space or any(map(_is_session, self._space.values()))
-            first_error = first_error or (error if has_session else "")
-            if self._measured:
-                break
-        if not self._measured:
-            complaint = "it does not begin: model_nn is never called."
-            return {"complaint": complaint, "first_error": first_error, "is_called": False}, {}
-        fields, arrays = self._measured
-        return fields | {"first_error": first_error}, arrays
+            statements, problem = cells.compile_cell(cell)
+            self._problems += [problem] if problem else []
+            for code in statements:
+                if not self._measured:
+                    self._run_statement(code)
+        complaint = "it does not begin: model_nn is never called."
+        uncalled = {"complaint": complaint, "first_error": self._first_error, "is_called": False}
+        return self._measured or (uncalled, {})
 
-    def _run_cell(self, cell):
-        """Run a cell until it calls model_nn; return its first error, with advice, or ""."""
-        statements, problem = cells.compile_cell(cell)
-        self._problems += [problem] if problem else []
-        first = ""
-        for node, code in statements:
-            if self._definitions_only and not cells.is_definition(node):
-                continue
-            try:
-                with _alarm(CELL_LIMIT * self._limit):
-                    exec(code, self._space)
-            except Training:
-                pass
-            except BaseException as error:  # a submission may raise anything
-                message = format_error(error).replace(f"{os.getcwd()}/", "")
-                reason = f"{code.co_filename} stops with {message}"[:300]
-                self._failed |= dict.fromkeys(cells.bound_names(node), reason)
-                first = first or f"{code.co_filename} stops with {explain(message)}"
-            self._intercept_model_nn()
-            if self._measured:
-                break
-        return first
+    def _run_statement(self, code):
+        try:
+            with _alarm(CELL_LIMIT * self._limit):
+                exec(code, self._space)
+        except BaseException as error:  # a submission may raise anything
+            message = format_error(error).replace(f"{os.getcwd()}/", "")
+            reason = f"{code.co_filename} stops with {message}"[:300]
+            self._failed |= dict.fromkeys(cells.bound_names(code), reason)
+            if "total_cost" in self._space:  # the training comes after it
+                advice = f"{code.co_filename} stops with {explain(message)}"
+                self._first_error = self._first_error or advice
+        self._intercept_model_nn()
 
     def _intercept_model_nn(self):
         """Replace model_nn, for calls from the notebook, by one that trains a step and ends it."""
@@ -206,8 +185,9 @@ class Submission:
 
         def model_nn(*args, **kwargs):
             # here, as the session may be closed further up
-            self._measured = self._train(*(*args, *kwargs.values())[:2])
-            raise Training
+            fields, arrays = self._train(*(*args, *kwargs.values())[:2])
+            self._measured = fields | {"first_error": self._first_error}, arrays
+            raise Interrupt
 
         self._model_nn, self._interceptor = found, model_nn
         self._space["model_nn"] = model_nn
@@ -216,7 +196,7 @@ class Submission:
         if name in ("writefile", "file"):
             Path(line.split()[-1].strip("'\"")).write_text(body)
         if name in cells.RUNNING_MAGICS:  # in a script, as nbconvert exports them
-            for _, code in cells.compile_cell(cells.Cell("a cell", body, 1))[0]:
+            for code in cells.compile_cell(cells.Cell("a cell", body))[0]:
                 exec(code, self._space)
 
     def _line_magic(self, name, line="", *_):
@@ -236,7 +216,7 @@ class Submission:
             with _alarm(self._limit):
                 fields, arrays = trial.attempt(name, target, samples)
         except BaseException as error:
-            is_slow = isinstance(error, TimeUp | KeyboardInterrupt)
+            is_slow = isinstance(error, Interrupt)
             return {"complaint": NEVER_RETURNS if is_slow else format_error(error)[:300]}, {}
         for missing, reason in self._failed.items():
             if f"name '{missing}' is not defined" in fields.get("complaint", ""):
@@ -270,26 +250,23 @@ class Submission:
         gradients = [trial.gradients_of(sess, cost, inputs[:1]) for cost in costs[1:]]
         found = {"start": start, "state": state, "costs": rows, "gradients": gradients}
         found |= self._images(state.shape)
-        others = filter(_is_layers, self._space.values())
-        layers = self._space.get("STYLE_LAYERS") or next(others, [])
+        layers = [self._space.get("STYLE_LAYERS"), *self._space.values()]
+        layers = next(filter(_is_layers, layers), [])
         layers = layers.items() if isinstance(layers, dict) else layers
         layers = [[str(name), float(weight)] for name, weight in layers]
         return {"layers": layers}, {n: np.asarray(a, np.float32) for n, a in found.items()}
 
     def _images(self, shape):
         """Collect the arrays that may be the content image and the style image."""
-        named = {n: a for n, a in self._space.items() if getattr(a, "shape", None) == shape}
-        named = {name: array for name, array in named.items() if isinstance(array, np.ndarray)}
-        names = sorted(named, key=lambda name: name not in ("content_image", "style_image"))
-        return {f"image {name}"[:80]: named[name] for name in names[:IMAGES_LIMIT]}
-
-
-def _is_session(value):
-    return type(value).__name__ == "InteractiveSession"
+        arrays = {n: a for n, a in self._space.items() if isinstance(a, np.ndarray)}
+        names = [name for name, array in arrays.items() if array.shape == shape]
+        names.sort(key=lambda name: name not in ("content_image", "style_image"))
+        return {f"image {name}"[:80]: arrays[name] for name in names[:IMAGES_LIMIT]}
 
 
 def _is_layers(value):
-    return isinstance(value, list | tuple) and bool(value) and "conv" in str(value[0])
+    """Return whether a value is a list of pairs (layer, weight), or a dictionary of them."""
+    return isinstance(value, list | tuple | dict) and "conv" in str([*value][:1])
 
 
 def create_files(names):

@@ -18,6 +18,7 @@ from pathlib import Path
 import psutil
 
 from nst.grading import command, grader
+from nst.grading.sandbox import run_sandbox
 from nst.grading.submissions import find_notebooks
 
 SLEEPER = "import time; time.sleep(10**6)"
@@ -43,27 +44,26 @@ def press_once(moment, jobs, folder):
         if calls == moment:
             press()
 
-    class Watched(grader.Sandbox):
-        def finish(self, end, stop):
-            sleeping.set()
-            return super().finish(end, stop)
+    def watched(*arguments):
+        sleeping.set()
+        return run_sandbox(*arguments)
 
     def press_late():
         sleeping.wait()
         press()
 
-    sandbox_class, grader.Sandbox = grader.Sandbox, Watched
+    grader.run_sandbox = watched
     threading.Thread(target=press_late, daemon=True).start()
-    submissions = [(path, folder) for path in find_notebooks(folder)]
+    paths = find_notebooks(folder)
     sys.setprofile(count)
     try:
         graded = []
-        command.grade_all(submissions, 500, jobs, lambda number, rows: graded.append(number))
+        command.grade_all(paths, 500, jobs, lambda number, rows: graded.append(number))
     finally:
         sys.setprofile(None)
-        grader.Sandbox = sandbox_class
+        grader.run_sandbox = run_sandbox
         sleeping.set()
-    return [submissions[number][0].stem for number in graded], at
+    return [paths[number].stem for number in graded], at
 
 
 def main(folder, moments):

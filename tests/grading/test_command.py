@@ -118,8 +118,8 @@ def test_grading_continues_with_what_has_changed(graded, monkeypatch, capsys):
     (folder / "broken.ipynb").write_text("{}")
     again = []
 
-    def grade_all(submissions, limit, jobs, show):
-        again.extend(path.stem for path, _ in submissions)
+    def grade_all(paths, limit, jobs, show):
+        again.extend(path.stem for path in paths)
         show(0, [row | {"diagnosis": "new"} for row in rows["broken"].values()])
         return True
 

@@ -93,10 +93,10 @@ def test_most_frequent_mistake_is_summarized():
     found = students.most_frequent_mistake(
         [result("a", wrong=[CONTENT]), result("b", wrong=[CONTENT, LAYER]), result("c")]
     )
-    assert found == (
+    assert found == [
         "Most often wrong: content_cost (2 of 3). Most frequent reason (2): the 1/4 is forgotten."
-    )
-    assert students.most_frequent_mistake([result("a")]) == ""
+    ]
+    assert students.most_frequent_mistake([result("a")]) == []
 
 
 HOSTILE = ["=HYPERLINK(1)", "\uff1d1+1", "a; =1+1", "b\n\x1b[31m=1", "<script>x</script>", "q\"'"]
