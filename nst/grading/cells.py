@@ -149,14 +149,12 @@ def bound_names(code):
 def why_missing(name, cells, problems):
     """Return where a function is that no cell defines, as a sentence."""
     for cell in cells:
-        if not cell.is_code and f"def {name}" in cell.source:
+        found = re.search(rf"^([ \t]*)def ({name})\s*\(", cell.source, re.M | re.I)
+        if found and not cell.is_code:
             return f"no code cell defines it: {cell.title} does. Turn that into a code cell."
-        if not cell.is_code:
-            continue
-        found = re.search(rf"^def ({name})\s*\(", cell.source, re.M | re.I)
-        if found and found[1] != name:
-            return f"no cell defines it: {cell.title} calls it {found[1]}. Write it {name}."
-        if re.search(rf"^[ \t]+def {name}\s*\(", cell.source, re.M):
+        if found and found[2] != name:
+            return f"no cell defines it: {cell.title} calls it {found[2]}. Write it {name}."
+        if found and found[1]:
             return (
                 f"it is defined inside a class or a block in {cell.title}. Move its def to the "
                 "left margin, and leave out self."
@@ -166,9 +164,6 @@ def why_missing(name, cells, problems):
 
 def files_named(cells):
     """List the images and weight files that the strings of cells name, in their order."""
-    found = []
-    for cell in cells:
-        if cell.is_code:
-            for text in re.findall(r"""(['"])([^'"\n]*\.(?:jpe?g|png|mat))\1""", cell.source, re.I):
-                found.append(text[1].replace("\\\\", "\\"))
-    return list(dict.fromkeys(found))
+    text = "\n".join(cell.source for cell in cells if cell.is_code)
+    names = re.findall(r"""['"]([^'"\n]*\.(?:jpe?g|png|mat))['"]""", text, re.I)
+    return [name.replace("\\\\", "\\") for name in names]

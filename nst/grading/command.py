@@ -10,6 +10,7 @@ import os
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 from nst.core.cli import Parser, user_path, whole_number
@@ -25,19 +26,14 @@ NO_BUBBLEWRAP = (
 )
 
 
-def grade_all(paths, limit, jobs, show):
-    """Grade submissions, several at a time.
+def grade_all(paths, limit, jobs):
+    """Grade files (Path), several at a time, and yield the rows of each; none once Ctrl-C ends it.
 
     Ctrl-C sets an Event; a KeyboardInterrupt could fire inside a lock or a finally.
 
     Arguments:
-    paths -- list of files (Path)
     limit -- seconds of CPU time for a function
     jobs -- number of submissions graded at a time, None for one on every processor
-    show -- called with the number of each submission and its rows, in their order
-
-    Returns:
-    whether all were graded, and Ctrl-C did not end it
     """
     stop = threading.Event()
     with (
@@ -52,10 +48,7 @@ def grade_all(paths, limit, jobs, show):
             reason = error.strerror or error
             sys.exit(f"nothing can be graded here ({reason}): free some disk space, and try again")
         with grader:
-            for number, rows in enumerate(threads.map(grader.grade, paths)):
-                if rows:
-                    show(number, rows)
-            return not stop.is_set()
+            yield from threads.map(grader.grade, paths)
 
 
 def main(arguments=None):
@@ -69,9 +62,9 @@ def main(arguments=None):
         sys.exit(2)
     if not bubblewrap():
         _warn(NO_BUBBLEWRAP)
-    is_done = grading.run()
+    grading.run()
     grading.summarize()
-    if not is_done:
+    if len(grading.results) < len(grading.submissions):
         _warn(f"stopped after {len(grading.results)} of {len(grading.submissions)} submissions")
         sys.exit(130)
     verdicts = {row["verdict"] for result in grading.results for row in result["rows"]}
@@ -97,7 +90,7 @@ class Grading:
         self._is_table = len(self.submissions) > 1 and not args.json
 
     def run(self):
-        """Grade what is new or has changed; return whether all is graded."""
+        """Grade what is new or has changed, until Ctrl-C."""
         if self._is_table:
             print_line("student", COLUMNS)
         earlier, new = self._report.earlier if self._report else {}, []
@@ -107,13 +100,14 @@ class Grading:
             else:
                 new.append(submission)
         self._write()
-
-        def show(number, rows):
-            self._add(new[number], rows)
-            self._write()
-
+        if not new:
+            return
         paths = [Path(submission["notebook"]) for submission in new]
-        return not new or grade_all(paths, self._args.limit, self._args.jobs, show)
+        with closing(grade_all(paths, self._args.limit, self._args.jobs)) as graded:
+            for submission, rows in zip(new, graded, strict=True):
+                if rows:
+                    self._add(submission, rows)
+                    self._write()
 
     def _add(self, submission, rows):
         result = submission | {"points": students.points(rows, self._weights), "rows": rows}

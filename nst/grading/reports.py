@@ -31,8 +31,7 @@ def printable(text, width=500):
 def _visible(character):
     if character.isspace():
         return " "
-    is_control = unicodedata.category(character)[0] == "C" and character not in JOINERS
-    return "�" if is_control else character
+    return character if character.isprintable() or character in JOINERS else "�"
 
 
 def print_line(name, texts):
@@ -114,7 +113,7 @@ def _file_names(results):
 
 
 def diagnoses(rows, width=1000):
-    """List (function, diagnosis); if it is the same for all functions, once."""
+    """List (function, diagnosis) as far as there is one; if all have the same, once."""
     found = [(row["function"], printable(row["diagnosis"], width)) for row in rows]
     if len({text for _, text in found}) == 1:
         found = [("all", found[0][1])]
@@ -123,13 +122,13 @@ def diagnoses(rows, width=1000):
 
 def feedback(result):
     """Write to one student, in the words of the public tests."""
-    verdicts = {row["function"]: row["verdict"] for row in result["rows"]}
-    found, count = dict(diagnoses(result["rows"])), list(verdicts.values()).count("pass")
-    score = f"{count} of {len(verdicts)} passed, {_score(result)} points"
+    rows, found = result["rows"], dict(diagnoses(result["rows"]))
+    passed = [row["function"] for row in rows if row["verdict"] == "pass"]
+    score = f"{len(passed)} of {len(rows)} passed, {_score(result)} points"
     paragraphs = [f"{printable(result['student'], 120)}: {score}."]
-    for function in ["all"] if "all" in found else verdicts:
-        passed = "All tests passed. " if verdicts.get(function) == "pass" else ""
-        paragraphs.append(textwrap.fill(f"{function}: {passed}{found.get(function, '')}", 90))
+    for function in ["all"] if "all" in found else [row["function"] for row in rows]:
+        praise = "All tests passed. " if function in passed else ""
+        paragraphs.append(textwrap.fill(f"{function}: {praise}{found.get(function, '')}", 90))
     return "\n\n".join(paragraphs) + "\n"
 
 

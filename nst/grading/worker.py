@@ -103,7 +103,6 @@ def _warm_up():
     import nst_utils  # noqa: F401
 
     sys.modules["nst.assignment.public_tests"] = MagicMock()  # which hold right answers
-    sys.modules["nst.assignment"].public_tests = sys.modules["nst.assignment.public_tests"]
 
 
 @contextmanager
@@ -144,8 +143,7 @@ class Submission:
         self._limit, self._seed = limit, seed
         self._failed = {}  # name: why the statement that binds it failed
         self._first_error = ""  # of the training's cells
-        self._model_nn = self._interceptor = None
-        self._measured = None  # what its training gave
+        self._model_nn = self._measured = None  # the function, and what its training gave
 
     def run_notebook(self):
         """Run the notebook up to model_nn, whose first call is measured: (fields, arrays).
@@ -175,22 +173,15 @@ class Submission:
             if "total_cost" in self._space:  # the training comes after it
                 advice = f"{code.co_filename} stops with {explain(message)}"
                 self._first_error = self._first_error or advice
-        self._intercept_model_nn()
-
-    def _intercept_model_nn(self):
-        """Replace model_nn, for calls from the notebook, by one that trains a step and ends it."""
         found = self._space.get("model_nn")
-        if not callable(found) or found is self._interceptor:
-            return
+        if callable(found) and not isinstance(found, MagicMock):
+            self._model_nn, self._space["model_nn"] = found, MagicMock(side_effect=self._end)
 
-        def model_nn(*args, **kwargs):
-            # here, as the session may be closed further up
-            fields, arrays = self._train(*(*args, *kwargs.values())[:2])
-            self._measured = fields | {"first_error": self._first_error}, arrays
-            raise Interrupt
-
-        self._model_nn, self._interceptor = found, model_nn
-        self._space["model_nn"] = model_nn
+    def _end(self, *args, **kwargs):
+        """Take the place of model_nn: train here, as the session may be closed further up."""
+        fields, arrays = self._train(*[*args, *kwargs.values()][:2])
+        self._measured = fields | {"first_error": self._first_error}, arrays
+        raise Interrupt
 
     def _cell_magic(self, name, line, body):
         if name in ("writefile", "file"):
@@ -237,9 +228,9 @@ class Submission:
     def _measure(self, sess, start):
         from nst.assignment import trial
 
-        models = {name: value for name, value in self._space.items() if trial.is_model(value)}
-        models = [models[name] for name in sorted(models, key=lambda name: name != "model")]
-        inputs = [model["input"] for model in models if model["input"].graph is sess.graph]
+        models = [self._space.get("model"), *self._space.values()]
+        inputs = [model["input"] for model in models if trial.is_model(model)]
+        inputs = [tensor for tensor in inputs if tensor.graph is sess.graph]
         if not inputs:
             return {"complaint": "its session's graph has no model of load_vgg_model."}, {}
         costs, state, rows = [self._space[cost] for cost in COSTS], sess.run(inputs[0]), []

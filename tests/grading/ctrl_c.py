@@ -57,13 +57,12 @@ def press_once(moment, jobs, folder):
     paths = find_notebooks(folder)
     sys.setprofile(count)
     try:
-        graded = []
-        command.grade_all(paths, 500, jobs, lambda number, rows: graded.append(number))
+        graded = list(command.grade_all(paths, 500, jobs))
     finally:
         sys.setprofile(None)
         grader.run_sandbox = run_sandbox
         sleeping.set()
-    return [paths[number].stem for number in graded], at
+    return [path.stem for path, rows in zip(paths, graded, strict=True) if rows], at
 
 
 def main(folder, moments):
