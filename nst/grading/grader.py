@@ -47,7 +47,7 @@ class Grader:
 
         Returns:
         list of dicts: function; verdict, "pass" or "fail"; diagnosis, or a note; follows, the
-        function whose mistake alone makes this one fail, or "". Empty if the grading is ended
+        function whose mistake alone makes this one fail, or ""; no row if the grading was stopped
         """
         try:
             rows = self._rows(path.name, read_bytes(path))

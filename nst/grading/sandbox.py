@@ -88,7 +88,6 @@ def _start(home, stage, request, data):
         "LANG": "C.UTF-8",
         "PYTHONPATH": str(stage),
         "MPLBACKEND": "agg",
-        "MPLCONFIGDIR": f"{work}/.matplotlib",
         "CUDA_VISIBLE_DEVICES": "-1",
         "TF_CPP_MIN_LOG_LEVEL": "3",
         # oneDNN waits 10 s for every allocation that the limit of memory refuses
@@ -157,7 +156,8 @@ def bwrap_command(stage):
     mounts |= {path: ["--tmpfs", path] for path in masked}
     # A folder within another comes after it: what the project holds is masked, but for its .venv.
     for path in sorted(mounts, key=lambda path: len(Path(path).parts)):
-        command += mounts[path]
+        # A link such as /lib stays one, or what is masked could be seen by a second path.
+        command += ["--symlink", os.readlink(path), path] if os.path.islink(path) else mounts[path]
     command += ["--ro-bind", str(stage), "/stage", "--chdir", "/tmp"]
     for path in ("/dev", *masked, "/"):  # an unsized tmpfs could fill the memory
         command += ["--remount-ro", path]

@@ -81,13 +81,14 @@ def _compare(layers, arrays, seed):
         raise ValueError("more layers or images than a notebook has")
     start, costs = arrays["start"], np.asarray(arrays["costs"], float).T
     images = {name[6:]: array for name, array in arrays.items() if name.startswith("image ")}
-    images = {name: image for name, image in images.items() if image.shape == start.shape}
     images |= {"the start image": start, "zeros": np.zeros_like(start)}
     with open_network(Weights(balanced_convolutions(), "float32")) as (session, tensors):
-        probed = [
-            session.run(tensors, {tensors["input"]: a}) for a in draw_images(seed, start.shape)
-        ]
-        targets = {n: session.run(tensors, {tensors["input"]: a}) for n, a in images.items()}
+
+        def activations(image):
+            return session.run(tensors, {tensors["input"]: image})
+
+        probed = [activations(image) for image in draw_images(seed, start.shape)]
+        targets = {name: activations(image) for name, image in images.items()}
     shares = costs[1:] / costs[0]
     weights = np.linalg.lstsq(shares.T, np.ones(len(costs[0])), rcond=None)[0]
     return {
@@ -99,7 +100,7 @@ def _compare(layers, arrays, seed):
 
 
 def _judge_sum(shares, weights):
-    """Judge J, of which the terms are `shares`; a training may choose its own alpha and beta."""
+    """Judge J by what its terms are, divided by it; alpha and beta may be the student's own."""
     largest = np.max(np.abs(shares), axis=1)
     visible = largest * COURSE_WEIGHTS > 1e-4  # in float32; a term may be too small for it
     missing = visible & (np.abs(weights) * largest < 1e-5)

@@ -90,15 +90,10 @@ def _set_limits():
 
 
 def _warm_up():
-    """Import what most submissions import, which takes longer than all the rest."""
+    """Import what submissions import, TensorFlow 1 among it, which takes longer than the rest."""
     from nst.lab.tf1 import install
 
     install()
-    import imageio  # noqa: F401
-    import IPython.core.inputtransformer2  # noqa: F401
-    import matplotlib.pyplot  # noqa: F401
-    import scipy.misc  # noqa: F401
-
     import nst.assignment.trial  # noqa: F401
     import nst_utils  # noqa: F401
 

@@ -68,6 +68,13 @@ def test_installed_copies_are_found(tmp_path):
     assert sandbox.installed_copies([str(tmp_path)]) == sorted(map(str, copies))
 
 
+def test_masked_folder_is_not_bound_by_a_second_path(tmp_path):
+    command = sandbox.bwrap_command(tmp_path)
+    bound = [command[i + 1] for i, word in enumerate(command) if word == "--ro-bind"]
+    assert str(tmp_path) in bound
+    assert [path for path in bound if os.path.islink(path)] == []
+
+
 def test_folder_of_any_depth_and_rights_is_removed(tmp_path):
     here, folder = os.getcwd(), tmp_path / "deep"
     folder.mkdir()
