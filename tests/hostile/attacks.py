@@ -107,6 +107,13 @@ ON_VERDICTS = {
             **dict.fromkeys(names, image), "costs": np.full((3, 3), np.nan)})
         sys.modules['__main__'].Submission._train = lambda *_, **__: answer
     """,
+    "sends_4000_layers": """
+        image = np.ones((1, 300, 400, 3), 'f')
+        names = ('start', 'state', 'image content_image', 'image style_image')
+        answer = ({"layers": [["conv1_1", 1]] * 4000}, {**dict.fromkeys(names, image),
+            "costs": np.ones((3, 3)), "gradients": np.ones((2, *image.shape))})
+        sys.modules['__main__'].Submission._train = lambda *_, **__: answer
+    """,
     "sends_long_strings": """
         facts = {"complaint": "(" * 2**19, "code": "x" * 2**17}
         sys.modules['__main__'].Submission.try_function = lambda *_, **__: (facts, {})
@@ -296,7 +303,7 @@ ON_THE_MACHINE = {
     "has_a_name_of_300_characters": "raise NameError('x' * 300)",
 }
 ATTACKS = ON_VERDICTS | ON_THE_MACHINE
-TRAINED = {"sends_infinite_training"}  # these need the cells of the training, too
+TRAINED = {"sends_infinite_training", "sends_4000_layers"}  # these need its cells, too
 NEEDS_BUBBLEWRAP = {  # only its walls keep these from what they want
     "edits_the_tests",
     "kills_everybody",
