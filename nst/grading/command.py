@@ -172,9 +172,7 @@ def _parser():
     parser.add_argument("--roster", type=user_path, metavar="class.csv", help="list of the class")
     parser.add_argument("--strict", action="store_true", help="end with status 1 if anything fails")
     parser.add_argument(
-        "--jobs",
-        type=whole_number(1),
-        help="number graded at a time, default: one per processor",
+        "--jobs", type=whole_number(1), help="number graded at a time, default: one per processor"
     )
     parser.add_argument(
         "--limit", type=whole_number(1), default=5, help="seconds for a function, default: 5"

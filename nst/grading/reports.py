@@ -160,10 +160,9 @@ def _comment(result):
 
 
 def _csv(rows):
-    stream = io.StringIO("\ufeff", newline="")
-    stream.seek(1)
+    stream = io.StringIO(newline="")
     csv.writer(stream).writerows([_safe(cell) for cell in row] for row in rows)
-    return stream.getvalue()
+    return "\ufeff" + stream.getvalue()
 
 
 def _safe(cell):

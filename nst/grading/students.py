@@ -105,9 +105,7 @@ def read_roster(path):
         text = Path(path).read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8"
-        raise ValueError(
-            f"{path} cannot be read ({reason}): name a CSV file of the class"
-        ) from None
+        raise ValueError(f"{path} cannot be read ({reason}): name a CSV of the class") from None
     header = text.partition("\n")[0].casefold()
     rows = csv.reader(text.splitlines(), delimiter=max(",;\t", key=header.count))
     rows = [[cell.strip() for cell in row] for row in rows if any(map(str.strip, row))]
