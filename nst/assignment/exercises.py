@@ -4,8 +4,6 @@ What is between START CODE HERE and END CODE HERE becomes a blank; its comments 
 is followed by the public test of its function. The same lab gives the same file, byte for byte.
 """
 
-from itertools import pairwise
-
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
@@ -27,30 +25,23 @@ SET_UP = "from nst.assignment import public_tests"
 
 def exercise_edition(lab):
     """Return the exercise edition of the solved lab; both are NotebookNodes."""
-    cells, untested = [], []
-    for cell, following in pairwise([*lab.cells, None]):
-        cells.append(_stripped(cell))
-        if cell.cell_type == "markdown":
-            continue
-        if "from nst_utils import *" in cell.source:
-            cells.append(new_markdown_cell(NOTE, id="exercise-note"))
-            cells.append(new_code_cell(SET_UP, id="public-tests"))
-        untested += [f for f in FUNCTIONS if f"def {f}(" in cell.source]
-        below = following.source if following and following.cell_type == "code" else ""
-        if any(f"{f}(" in below for f in untested):
-            continue  # the check comes first
-        for f in untested:
-            cells.append(new_code_cell(f"public_tests.{f}_test({f})", id=f"test-{f}"))
-        untested = []
+    cells = [_stripped(cell) for cell in lab.cells]
+    after = {cell.id: place for place, cell in enumerate(cells, 1)}
+    for f in reversed(FUNCTIONS):  # from the end on, as what is inserted moves what follows
+        place = after[f] + cells[after[f]].id.startswith("check-")
+        cells.insert(place, new_code_cell(f"public_tests.{f}_test({f})", id=f"test-{f}"))
+    cells.insert(after["imports"], new_code_cell(SET_UP, id="public-tests"))
+    cells.insert(after["imports"], new_markdown_cell(NOTE, id="exercise-note"))
     return nbformat.from_dict({**lab, "cells": cells})
 
 
 def _stripped(cell):
-    kept = {key: cell.metadata[key] for key in ("tags",) if key in cell.metadata}
+    """Return a cell without answers, outputs and times."""
     if cell.cell_type == "markdown":
-        return new_markdown_cell(cell.source, id=cell.id, metadata=kept)
+        return cell
     source = cell.source.replace(LAB.name, EXERCISES.name)  # it names its own file
-    return new_code_cell(blank_out(source), id=cell.id, metadata=kept)
+    tags = {key: value for key, value in cell.metadata.items() if key == "tags"}
+    return new_code_cell(blank_out(source), id=cell.id, metadata=tags)
 
 
 def main(arguments=None):
