@@ -13,10 +13,8 @@ value is named as the one you made. The grader judges by the same rules, on othe
 
 from functools import partial
 
-import numpy as np
-
 from nst.assignment import trial, verdict
-from nst.assignment.samples import draw
+from nst.assignment.samples import draw_all
 
 
 def _report(name, target):
@@ -32,8 +30,7 @@ def examine(name, target):
     Returns:
     what is wrong and what to look at next, after the function's name; empty if nothing is
     """
-    # np.random itself keeps its state, which the lab's noise needs
-    samples = draw(name, np.random.default_rng(0))
+    samples = draw_all(1)[name]  # with this seed n_H, n_W and n_C are 3, 5 and 7
     diagnosis = verdict.judge(name, samples, *trial.attempt(name, target, samples))
     return f"{name}: {diagnosis}" if diagnosis else ""
 

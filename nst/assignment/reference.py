@@ -64,7 +64,7 @@ RIGHT = {
 
 
 def right_value(name, sample):
-    """Compute what a function should give for a sample of nst.assignment.samples.draw."""
+    """Compute what a function should give for a sample of nst.assignment.samples.draw_all."""
     return RIGHT[name](*(np.asarray(array, float) for array in sample))
 
 
