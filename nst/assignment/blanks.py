@@ -37,8 +37,10 @@ def still_empty(source):
         answers = list(_answers(source))
     except SyntaxError:  # not Python, but not empty either
         return False
+    values = [getattr(node, "value", node) for node in answers]  # of an assignment, a return
+    is_none = any(isinstance(value, ast.Constant) and value.value is None for value in values)
     filled = {line for node in answers for line in range(node.lineno, node.end_lineno + 1)}
-    return any(map(_is_none, answers)) or any(map(filled.isdisjoint, _regions(source)))
+    return is_none or any(map(filled.isdisjoint, _regions(source)))
 
 
 def _regions(source):
@@ -62,8 +64,3 @@ def _blank(statement, source):
         return "return None"
     targets = statement.targets if isinstance(statement, ast.Assign) else []
     return " = ".join([*(ast.get_source_segment(source, target) for target in targets), "None"])
-
-
-def _is_none(statement):
-    value = getattr(statement, "value", statement)  # of an assignment, an expression, a return
-    return isinstance(value, ast.Constant) and value.value is None

@@ -35,7 +35,7 @@ def attempt(name, target, samples):
     Arguments:
     name -- key of PARAMETERS
     target -- the function
-    samples -- list of lists of arrays, from nst.assignment.samples.draw
+    samples -- list of lists of arrays, from nst.assignment.samples.draw_all
 
     Returns:
     fields -- dict: code (of the function, without its comments and strings), and complaint (a
@@ -67,15 +67,13 @@ def attempt(name, target, samples):
 
 def plain_function(target):
     """Find the Python function of a callable: a partial, a decorated one, an object's __call__."""
-    found = target
-    for _ in range(5):  # such as a partial of an object's method
-        if isinstance(found, functools.partial):
-            found = found.func
-        elif not inspect.isfunction(found) and not isinstance(found, type):
-            found = getattr(found, "__func__", vars(type(found)).get("__call__"))
+    found = target.func if isinstance(target, functools.partial) else target
+    if not inspect.isroutine(found):
+        found = vars(type(found)).get("__call__")
+    found = inspect.unwrap(getattr(found, "__func__", found))
     if not inspect.isfunction(found):
         raise Refused(f"it is {_kind(target)}, not a function. Run the cell that defines it.")
-    return inspect.unwrap(found)
+    return found
 
 
 def code_of(function):
@@ -91,6 +89,11 @@ def _kind(value):
     if isinstance(value, Real | np.ndarray):
         return f"a NumPy array of shape {value.shape}" if np.ndim(value) else "a number"
     return f"a {type(value).__name__:.40}" if value is not None else "None"
+
+
+def _wrong_return(value, advice):
+    """Make the error for a returned value that is not the wanted one."""
+    return Refused(NOTHING if value is None else f"it returns {_kind(value)}, {advice}")
 
 
 def _check_signature(name, target):
@@ -139,13 +142,9 @@ def _trial(space):
 
 def run(session, output):
     """Run `output`, which must be a float32 tensor of the session's graph."""
-    if output is None:
-        raise Refused(NOTHING)
     if not isinstance(output, tf.Tensor):
-        raise Refused(
-            f"it returns {_kind(output)}, not a tensor. Return one tensor, computed from the "
-            "arguments with tf functions, without sess.run, .eval() or NumPy."
-        )
+        advice = "Return one tensor, computed by tf functions, without sess.run, .eval() or NumPy."
+        raise _wrong_return(output, f"not a tensor. {advice}")
     if output.graph is not session.graph:
         raise Refused("it returns a tensor of another graph. Use the arguments only.")
     if output.dtype != tf.float32:
@@ -174,16 +173,15 @@ def _call_layer(target, session, space, factor, a_S, a_G):
 
 def _call_style(target, session, space, secret, weights, *activations):
     """Call it on a model of the style activations, which then become the generated ones."""
-    names = [f"conv{block}_1" for block in range(1, 1 + len(weights))]
+    layers = [(f"conv{block}_1", weight) for block, weight in enumerate(weights.tolist(), 1)]
     images = [tf.Variable(style) for style in activations[::2]]
     session.run([image.initializer for image in images])
-    model = dict(zip(names, map(tf.identity, images), strict=True))
-    layers = list(zip(names, weights.tolist(), strict=True))
+    model = {name: tf.identity(image) for (name, _), image in zip(layers, images, strict=True)}
     with _replaced("compute_layer_style_cost", space, functools.partial(_stand_in_cost, secret)):
         output = target(model, layers)
     for image, generated in zip(images, activations[1::2], strict=True):
         session.run(image.assign(generated))
-    return output, [model[names[-1]]]
+    return output, [model[layers[-1][0]]]
 
 
 def _call_total(target, session, space, J_content, J_style, alpha, beta):
@@ -252,13 +250,9 @@ def _train(target, session, space, rate, noise, goal):
     ):
         returned = target(session, noise, STEPS)
         left = session.run(image)
-    if returned is None:
-        raise Refused(NOTHING)
     if not isinstance(returned, np.ndarray) or returned.shape != noise.shape:
-        raise Refused(
-            f"it returns {_kind(returned)}, not the image. Return what "
-            "sess.run(model['input']) gives: an array (1, n_H, n_W, 3)."
-        )
+        advice = "Return what sess.run(model['input']) gives: an array (1, n_H, n_W, 3)."
+        raise _wrong_return(returned, f"not the image. {advice}")
     return np.stack([left, returned.astype(np.float32)])
 
 
