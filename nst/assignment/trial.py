@@ -129,12 +129,11 @@ def _trial(space):
 
     It computes on the processor, so that numbers are the same everywhere.
     """
-    config = tf.ConfigProto(device_count={"GPU": 0})
     kinds = tf.Session, tf.InteractiveSession
     found = [name for name, value in space.items() if isinstance(value, kinds)]
     with (
         tf.Graph().as_default(),
-        tf.Session(config=config) as session,
+        tf.Session(config=tf.ConfigProto(device_count={"GPU": 0})) as session,
         patch.dict(space, dict.fromkeys([*found, "sess"], session)),
     ):
         yield session

@@ -11,9 +11,8 @@ WRONG_GRADIENT = (
     "way, without tf.stop_gradient, sess.run, .eval() or NumPy."
 )
 OVERFLOW = (
-    "the fraction is computed in int32, which overflows at the size of real layers. Multiply "
-    "Python's numbers from a_G.get_shape().as_list(), or tf.cast each to tf.float32 before it is "
-    "squared."
+    "the fraction is computed in int32, which overflows at the size of real layers. Multiply the "
+    "numbers of a_G.get_shape().as_list(), or tf.cast each to tf.float32 before squaring."
 )
 NOT_THAT_MANY_STEPS = (
     "the image is not what that many steps make of input_image. Before the loop: the initializer, "
