@@ -113,9 +113,10 @@ def explain(error, code="", function=""):
         for pattern, advice, *functions in ERRORS
         if re.search(pattern, error) and (not functions or function in functions[0])
     ]
-    # TensorFlow appends graphs and nodes that no student has seen.
-    short = re.split(r" \(graphs are|\. You can attempt| for '\{\{|\n", error)[0][:200].rstrip(". ")
-    return f"{short}. {[*hints, 'Run it again, and look at the line that it names.'][0]}"
+    # TensorFlow appends graphs, nodes and devices that no student has seen.
+    short = re.split(r" \(graphs are|\. You can attempt| for '\{\{| on /job:|\n", error)[0]
+    advice = [*hints, "Run it again, and look at the line that it names."][0]
+    return f"{short[:200].rstrip('. ')}. {advice}"
 
 
 def habits(code):
