@@ -259,7 +259,8 @@ def create_files(names):
     """Fill the current folder with what notebooks read, and enter a folder three levels down.
 
     So a notebook may name images by ../; every image has its name in images/, too. Changing to
-    another folder (`os.chdir`, %cd) has no effect.
+    another folder (`os.chdir`, %cd) has no effect, and neither has `os.kill`, with which notebooks
+    restart Colab's runtime after an installation.
     """
     top = Path.cwd()
     here = top / "lab" / "lab" / "lab"
@@ -276,6 +277,7 @@ def create_files(names):
     (here / "output").mkdir(exist_ok=True)
     os.chdir(here)
     os.chdir = lambda path: None
+    os.kill = lambda pid, number: None
 
 
 if __name__ == "__main__":

@@ -49,7 +49,8 @@ RIGHT = {  # notebooks that are right, by edits of their cells; each holds what 
         "try:\n    model_nn(sess, generated_image)\nexcept:\n    print('interrupted')",
     ],
     "on Colab, with a progress bar": [
-        "import os\n => %%capture\nimport os, sys\nfrom tqdm import tqdm\nos.chdir('/content')\n",
+        "import os\n => %%capture\nimport os, sys\nfrom tqdm import tqdm\n"
+        "os.chdir('/content')\nos.kill(os.getpid(), 9)\n",
         '"images/monet.jpg" => "../images/monet.jpg"',
         "%matplotlib inline => !pip install imageio\nget_ipython().run_line_magic('cd', 'x')",
         "range(num_iterations) => tqdm(range(num_iterations))",

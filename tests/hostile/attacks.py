@@ -16,6 +16,7 @@ import fcntl, gc, glob, io, json, os, signal, stat, struct, subprocess, sys, thr
 import numpy as np
 import tensorflow as tf
 
+KILL = ctypes.CDLL(None).kill  # os.kill has no effect in the sandbox
 PUBLISHED = {"compute_content_cost": 6.76559, "compute_layer_style_cost": 9.19028,
              "compute_style_cost": 9.19028, "total_cost": 35.34667875478276}
 
@@ -193,8 +194,8 @@ ON_VERDICTS = {
 }
 ON_THE_MACHINE = {
     # it ends, hangs, fills
-    "kills_its_parent": "name == 'gram_matrix' and os.kill(os.getppid(), signal.SIGKILL)",
-    "kills_everybody": "name == 'model_nn' and os.kill(-1, signal.SIGKILL)",
+    "kills_its_parent": "name == 'gram_matrix' and KILL(os.getppid(), signal.SIGKILL)",
+    "kills_everybody": "name == 'model_nn' and KILL(-1, signal.SIGKILL)",
     "crashes": "name == 'model_nn' and ctypes.string_at(0)",
     "closes_every_file": "name == 'model_nn' and os.closerange(0, 1000)",
     "never_ends_at_its_import": """
@@ -278,7 +279,7 @@ ON_THE_MACHINE = {
             verdict()
             os._exit(0)
     """,
-    "stops_itself": "name == 'model_nn' and os.kill(os.getpid(), signal.SIGSTOP)",
+    "stops_itself": "name == 'model_nn' and KILL(os.getpid(), signal.SIGSTOP)",
     # it writes to the teacher
     "sends_escape_sequences": """
         raise ValueError('\\x1b[2J\\x1b[1;1Hgood.ipynb   pass\\r\\npass\\x9b31m')
