@@ -10,6 +10,8 @@ import zipfile
 from itertools import pairwise
 from typing import NamedTuple
 
+from IPython.core.inputtransformer2 import TransformerManager
+
 from nst.grading.protocol import SIZE_LIMIT
 
 CELL_LIMIT = 1000
@@ -28,7 +30,6 @@ NO_NOTEBOOKS = {  # pattern of the text: what it is
     "hand in that file",
     r"(?i)\s*<(!doctype|html|\?xml)": "a web page (an exported notebook, or a login page): hand "
     "in the .ipynb itself",
-    r"%PDF": "a PDF: hand in the .ipynb itself",
     r"(?ms).*?^(<<<<<<<|>>>>>>>) ": "in the middle of a merge conflict: remove the lines <<<<<<<, "
     "======= and >>>>>>>",
 }
@@ -127,8 +128,6 @@ def compile_cell(cell):
     statements -- list of code objects; empty for a cell of text
     problem -- a sentence if the cell is not Python 3, else empty
     """
-    from IPython.core.inputtransformer2 import TransformerManager
-
     source = re.sub(rf"\A\s*%%({'|'.join(RUNNING_MAGICS)})\b.*", "", cell.source)
     try:
         # magics become calls of get_ipython()

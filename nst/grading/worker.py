@@ -8,20 +8,23 @@ import os
 import signal
 import sys
 from contextlib import contextmanager, suppress
-from itertools import count, cycle
+from itertools import count, cycle, islice
 from pathlib import Path, PureWindowsPath
 from unittest.mock import MagicMock
 
 import numpy as np
 
+import nst_utils  # noqa: F401, which submissions import
+from nst.assignment import trial
 from nst.assignment.hints import NEVER_RETURNS, explain, format_error
 from nst.assignment.samples import draw_all, draw_images
 from nst.assignment.spec import COSTS, TRAINING
 from nst.core.config import CONFIG, PROJECT
 from nst.grading import cells, protocol
+from nst.lab.tf1 import install
 
 MEMORY, FILE_SIZE = 4 * 2**30, 2**26  # bytes
-IMAGES_LIMIT = 8  # of a notebook's images that are compared, after its own names for them
+IMAGES_LIMIT = 15  # of a notebook's images that are compared
 SWALLOWED = 20  # interruptions, 0.2 s apart, that a submission may swallow
 CELL_LIMIT = 3  # of a cell, as a multiple of the limit of a function
 WALL_CLOCK_FACTOR = 6  # limit by the clock, as a multiple of the limit of CPU time
@@ -67,8 +70,9 @@ def examine(data, name, limit, seed, questions):
     except (ValueError, MemoryError, Interrupt) as error:
         yield {"unreadable": str(error)}, {}
         return
-    _warm_up()
     yield {}, {}
+    install()
+    sys.modules["nst.assignment.public_tests"] = MagicMock()  # which hold right answers
     submission, samples = Submission(found, limit, seed), draw_all(seed)
     training = submission.run_notebook()
     for name in questions:
@@ -87,17 +91,6 @@ def _set_limits():
     for limit, value in limits.items():
         with suppress(AttributeError, OSError, ValueError):  # macOS lacks some; a lower one stays
             resource.setrlimit(getattr(resource, f"RLIMIT_{limit}"), (value, value))
-
-
-def _warm_up():
-    """Import what submissions import, TensorFlow 1 among it, which takes longer than the rest."""
-    from nst.lab.tf1 import install
-
-    install()
-    import nst.assignment.trial  # noqa: F401
-    import nst_utils  # noqa: F401
-
-    sys.modules["nst.assignment.public_tests"] = MagicMock()  # which hold right answers
 
 
 @contextmanager
@@ -131,8 +124,8 @@ class Submission:
     def __init__(self, found, limit, seed):
         """Take the cells, from `cells.read_cells`; the rest is as in `examine`."""
         self._shell = MagicMock()
-        self._shell.run_cell_magic.side_effect = self._cell_magic
-        self._shell.run_line_magic.side_effect = self._line_magic
+        self._shell.run_cell_magic.side_effect = self._run_magic
+        self._shell.run_line_magic.side_effect = self._run_magic
         self._space = {"__name__": "__main__", "get_ipython": lambda: self._shell}
         self._cells, self._problems = found, []
         self._limit, self._seed = limit, seed
@@ -178,21 +171,15 @@ class Submission:
         self._measured = fields | {"first_error": self._first_error}, arrays
         raise Interrupt
 
-    def _cell_magic(self, name, line, body):
+    def _run_magic(self, name, line="", body=None):
         if name in ("writefile", "file"):
             Path(line.split()[-1].strip("'\"")).write_text(body)
-        if name in cells.RUNNING_MAGICS:  # in a script, as nbconvert exports them
-            for code in cells.compile_cell(cells.Cell("a cell", body))[0]:
+        if name in cells.RUNNING_MAGICS:  # a line, or a cell of a script that nbconvert exported
+            for code in cells.compile_cell(cells.Cell("a cell", body or line))[0]:
                 exec(code, self._space)
-
-    def _line_magic(self, name, line="", *_):
-        if name in cells.RUNNING_MAGICS:
-            exec(line, self._space)
 
     def try_function(self, name, samples):
         """Try a graded function: what nst.assignment.trial.attempt returns."""
-        from nst.assignment import trial
-
         if name not in self._space:
             if name in self._failed:
                 return {"complaint": f"no cell defines it: {self._failed[name]}."}, {}
@@ -221,8 +208,6 @@ class Submission:
             return {"complaint": f"model_nn cannot run on its network: {reason}"}, {}
 
     def _measure(self, sess, start):
-        from nst.assignment import trial
-
         models = [self._space.get("model"), *self._space.values()]
         inputs = [model["input"] for model in models if trial.is_model(model)]
         inputs = [tensor for tensor in inputs if tensor.graph is sess.graph]
@@ -235,19 +220,14 @@ class Submission:
         sess.run(inputs[0].assign(start))
         gradients = [trial.gradients_of(sess, cost, inputs[:1]) for cost in costs[1:]]
         found = {"start": start, "state": state, "costs": rows, "gradients": gradients}
-        found |= self._images(state.shape)
+        arrays = {n: a for n, a in self._space.items() if isinstance(a, np.ndarray)}
+        images = {f"image {n}"[:80]: a for n, a in arrays.items() if a.shape == state.shape}
+        found |= islice(images.items(), IMAGES_LIMIT)  # the content image and the style image
         layers = [self._space.get("STYLE_LAYERS"), *self._space.values()]
         layers = next(filter(_is_layers, layers), [])
         layers = layers.items() if isinstance(layers, dict) else layers
         layers = [[str(name), float(weight)] for name, weight in layers]
         return {"layers": layers}, {n: np.asarray(a, np.float32) for n, a in found.items()}
-
-    def _images(self, shape):
-        """Collect the arrays that may be the content image and the style image."""
-        arrays = {n: a for n, a in self._space.items() if isinstance(a, np.ndarray)}
-        names = [name for name, array in arrays.items() if array.shape == shape]
-        names.sort(key=lambda name: name not in ("content_image", "style_image"))
-        return {f"image {name}"[:80]: arrays[name] for name in names[:IMAGES_LIMIT]}
 
 
 def _is_layers(value):
