@@ -42,12 +42,7 @@ def grade_all(paths, limit, jobs):
     ):
         from nst.grading.grader import Grader  # imports TensorFlow
 
-        try:
-            grader = Grader(limit, stop)
-        except OSError as error:
-            reason = error.strerror or error
-            sys.exit(f"nothing can be graded here ({reason}): free some disk space, and try again")
-        with grader:
+        with Grader(limit, stop) as grader:
             yield from threads.map(grader.grade, paths)
 
 
@@ -57,12 +52,12 @@ def main(arguments=None):
     sys.stdout.reconfigure(errors="replace")  # a console may lack ²
     try:
         grading = Grading(args)
-    except (FileNotFoundError, FileExistsError, ValueError) as error:
+        if not bubblewrap():
+            _warn(NO_BUBBLEWRAP)
+        grading.run()
+    except (OSError, ValueError) as error:
         _warn(error)
         sys.exit(2)
-    if not bubblewrap():
-        _warn(NO_BUBBLEWRAP)
-    grading.run()
     grading.summarize()
     if len(grading.results) < len(grading.submissions):
         _warn(f"stopped after {len(grading.results)} of {len(grading.submissions)} submissions")
@@ -90,7 +85,7 @@ class Grading:
         self._is_table = len(self.submissions) > 1 and not args.json
 
     def run(self):
-        """Grade what is new or has changed, until Ctrl-C."""
+        """Grade what is new or has changed, until Ctrl-C; raise OSError if the disk is full."""
         if self._is_table:
             print_line("student", COLUMNS)
         earlier, new = self._report.earlier if self._report else {}, []
@@ -117,10 +112,7 @@ class Grading:
 
     def _write(self):
         if self._report:
-            try:
-                self._report.write(self.results, students.summary(self.results, self._roster))
-            except OSError as error:
-                sys.exit(printable(error))
+            self._report.write(self.results, students.summary(self.results, self._roster))
 
     def summarize(self):
         """Print what is not in the table."""
