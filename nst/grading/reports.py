@@ -68,11 +68,10 @@ class Report:
             results = json.loads(self._state.read_text("utf-8"))["graded by nst"]
             self.earlier = {(r["notebook"], r["digest"]): r["rows"] for r in results if r["digest"]}
         except (OSError, ValueError, KeyError, TypeError):
-            for file in (self.page, self.table, self.grades, self.folder, self._state):
-                if os.path.lexists(file):
-                    raise FileExistsError(
-                        f"{file} exists: name another report, or move it away"
-                    ) from None
+            files = self.page, self.table, self.grades, self.folder, self._state
+            for file in filter(os.path.lexists, files):
+                advice = "name another report, or move it away"
+                raise FileExistsError(f"{file} exists: {advice}") from None
 
     def write(self, results, lines=()):
         """Write all files, as far as the grading is.
@@ -177,18 +176,7 @@ def _safe(cell):
 def as_html(results, lines=()):
     """Make a page that needs nothing else: a row for each submission, its diagnosis on a click."""
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    submissions = [
-        {
-            "student": printable(result["student"], 120),
-            "verdicts": [row["verdict"] for row in result["rows"]],
-            "points": _score(result),
-            "diagnoses": diagnoses(result["rows"]),
-        }
-        for result in results
-    ]
-    return environment.from_string(TEMPLATE.read_text("utf-8")).render(
-        submissions=submissions,
-        columns=COLUMNS,
-        right=sum(set(each["verdicts"]) == {"pass"} for each in submissions),
-        lines=[printable(line, 4000) for line in lines],
-    )
+    environment.filters |= {"printable": printable, "diagnoses": diagnoses, "score": _score}
+    template = environment.from_string(TEMPLATE.read_text("utf-8"))
+    right = sum(all(row["verdict"] == "pass" for row in result["rows"]) for result in results)
+    return template.render(results=results, columns=COLUMNS, right=right, lines=lines)
