@@ -62,12 +62,10 @@ def judge(fields, arrays, seed, failed):
 def _form_diagnosis(arrays):
     """Find what keeps the training from being compared."""
     shape, costs = arrays["state"].shape, arrays["costs"]
-    is_image = len(shape) == 4 and shape[::3] == (1, 3) and arrays["start"].shape == shape
-    if not is_image or costs.ndim != 2 or costs.shape[1] != len(COSTS):
-        return (
-            "it cannot be compared: J, J_content and J_style must be one number each, and "
-            "model['input'] and the image that model_nn gets of one shape, (1, n_H, n_W, 3)."
-        )
+    if costs.shape[1:] != (len(COSTS),):
+        return "it cannot be compared: J, J_content and J_style must be one number each."
+    if arrays["start"].shape != shape:
+        return f"model_nn gets an image of the wrong shape: model['input'] has {shape}."
     numbers = [arrays[name] for name in ("costs", "start", "state", "gradients")]
     if not all(np.isfinite(array).all() for array in numbers):
         return "its costs are not finite. Look for a division by 0."

@@ -5,6 +5,7 @@ The process computes and returns what came out. It holds no right answer and giv
 
 import io
 import os
+import resource
 import signal
 import sys
 from contextlib import contextmanager, suppress
@@ -81,8 +82,6 @@ def examine(data, name, limit, seed, questions):
 
 def _set_limits():
     """Limit what this process may use, and make it the first one that a full memory ends."""
-    import resource
-
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
     limits = {"DATA": MEMORY, "FSIZE": FILE_SIZE, "CPU": 900, "CORE": 0}
