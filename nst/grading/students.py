@@ -57,11 +57,7 @@ def points(rows, weights):
 
 
 def summary(results, roster):
-    """Summarize a class in lines: its most frequent mistake, and how it differs from a roster.
-
-    Arguments:
-    roster -- list of (name, keys) from `read_roster`; may be empty
-    """
+    """Summarize a class in lines: its most frequent mistake, and what the roster shows, if any."""
     return most_frequent_mistake(results) + (compare_with_roster(results, roster) if roster else [])
 
 
@@ -81,7 +77,7 @@ def most_frequent_mistake(results):
 
 
 def compare_with_roster(results, roster):
-    """Compare submissions with a roster: lines on who is missing, is there twice, or is unknown."""
+    """Compare submissions with a roster, from `read_roster`: lines on who is missing or unknown."""
     owners = []  # numbers in the roster, or None
     for result in results:
         keys = {_letters(result["student"]), _letters(result["id"])}
