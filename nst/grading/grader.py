@@ -32,8 +32,12 @@ class Grader:
         """
         import_tensorflow().logging.set_verbosity("ERROR")
         self._limit, self._stop = limit, stop
-        self._stage = Path(tempfile.mkdtemp(prefix="nst-grade-"))
-        fill_stage(self._stage)
+        try:
+            self._stage = Path(tempfile.mkdtemp(prefix="nst-grade-"))
+            fill_stage(self._stage)
+        except OSError as error:
+            reason = error.strerror or error
+            raise OSError(f"nothing can be graded here ({reason}): free some disk space") from None
 
     def __enter__(self):
         return self

@@ -206,5 +206,7 @@ def test_full_disk_is_not_the_students_fault(tmp_path, monkeypatch):
     with Grader(5, threading.Event()) as grader:
         monkeypatch.setattr(sandbox.tempfile, "mkdtemp", full)
         rows = grader.grade(tmp_path / "good.ipynb")
+        with pytest.raises(OSError, match=r"graded here \(No space left.*free some disk space"):
+            Grader(5, threading.Event())
     said = "it could not be graded here (No space left on device): grade it again."
     assert [row["diagnosis"] for row in rows] == [said] * 7
