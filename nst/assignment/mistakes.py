@@ -157,8 +157,6 @@ def _product(A):
         "it is the Gram matrix of the wrong side": gram(A.T),
         "you took a reshape, not the transpose, and mixed the rows": A @ A.reshape(A.T.shape),
         "the product is elementwise. The matrix product is tf.matmul.": A * A,
-        "everything is summed up": np.sum(A * A),
-        "only the diagonal is there": np.sum(A * A, axis=1),
         "the mean is subtracted": gram(A - A.mean(axis=1, keepdims=True)),
         "the rows are normalized": gram(A / np.linalg.norm(A, axis=1, keepdims=True)),
     }

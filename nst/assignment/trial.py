@@ -52,8 +52,9 @@ def attempt(name, target, samples):
         with _trial(space) as session:
             if name == "model_nn":
                 return fields, {"value0": _train(target, session, space, *samples[0])}
+            call = CALLS.get(name, _call_with_tensors)
             for i, sample in enumerate(samples):
-                output, arguments = CALLS[name](target, session, space, *sample)
+                output, arguments = call(target, session, space, *sample)
                 arrays[f"value{i}"] = run(session, output)
             arrays["gradient"] = gradients_of(session, output, arguments)
             if name == "total_cost":
@@ -189,8 +190,6 @@ def _call_total(target, session, space, J_content, J_style, alpha, beta):
 
 
 CALLS = {
-    "compute_content_cost": _call_with_tensors,
-    "gram_matrix": _call_with_tensors,
     "compute_layer_style_cost": _call_layer,
     "compute_style_cost": _call_style,
     "total_cost": _call_total,

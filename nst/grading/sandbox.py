@@ -29,16 +29,11 @@ MASKED_DIR = PACKAGE.parent if IN_CHECKOUT else PACKAGE  # which holds solutions
 SCRATCH = 2**28  # bytes that a submission may write in all
 SYSTEM = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/alternatives", "/etc/fonts"]
 SYSTEM += ["/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/localtime"]
-READABLE = [  # of the project: nst_utils and what it imports, and the worker
-    "nst_utils.py",
-    "nst/__init__.py",
-    *(f"nst/{folder}/*.py" for folder in ("core", "vgg", "lab")),
-    *(
-        f"nst/assignment/{name}.py"
-        for name in ("__init__", "blanks", "exercises", "hints", "samples", "spec", "trial")
-    ),
-    *(f"nst/grading/{name}.py" for name in ("__init__", "cells", "protocol", "worker")),
-]
+COPIED = ("__init__", "blanks", "exercises", "hints", "samples", "spec", "trial")
+READABLE = ["nst_utils.py", "nst/__init__.py"]  # of the project: what a worker imports
+READABLE += [f"nst/{folder}/*.py" for folder in ("core", "vgg", "lab")]
+READABLE += [f"nst/assignment/{name}.py" for name in COPIED]
+READABLE += [f"nst/grading/{name}.py" for name in ("__init__", "cells", "protocol", "worker")]
 # Activations of the miniature network, as multiples of those of its drawn weights, so that each
 # style layer and the content layer count alike in J; layers not named are like the one before.
 SCALES = {"conv1_1": 1, "conv2_1": 7, "conv3_1": 8, "conv4_1": 42, "conv4_2": 3000, "conv4_3": 42}
